@@ -1,0 +1,1 @@
+kvant_module(ops DEPS ir)
