@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Errors with their story. Error: the input, the environment or the model is at fault (exit status 1); Bug: we are
-// (exit status 70). Notes are added while the exception passes a boundary: file, node, rule, kernel build.
+// Errors with their story. Error: the input, the environment or the model is at fault (exit status 1); Bug:
+// we are (exit status 70). Notes are added while the exception passes a boundary: file, node, rule, kernel
+// build.
 #pragma once
 
 #include <fmt/format.h>
@@ -12,7 +13,8 @@
 
 namespace kvant {
 
-// One sentence that says what is wrong, where, and what to do; `trail` lists the boundaries it passed, innermost first.
+// One sentence that says what is wrong, where, and what to do; `trail` lists the boundaries it passed,
+// innermost first.
 class Error : public std::exception {
  public:
   explicit Error(std::string message) : message_(std::move(message)) {}

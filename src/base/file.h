@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files, read mapped and written whole or not at all. Every failure is an Error that names the path and the reason.
+// Files, read mapped and written whole or not at all. Every failure is an Error that names the path and the
+// reason.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +12,8 @@
 
 namespace kvant {
 
-// A file mapped read-only. Copies share the mapping, which lives as long as the last of them (or of their bytes()).
+// A file mapped read-only. Copies share the mapping, which lives as long as the last of them (or of their
+// bytes()).
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);
@@ -53,8 +55,8 @@ class AtomicFile {
 // Writes `text` as the whole content of `path`, atomically.
 void write_text(const std::filesystem::path& path, std::string_view text);
 
-// Fails with the sentence a user needs if `path` could not be created (missing folder, no permission, is a folder).
-// Called by commands before work whose result goes there.
+// Fails with the sentence a user needs if `path` could not be created (missing folder, no permission, is a
+// folder). Called by commands before work whose result goes there.
 void require_writable(const std::filesystem::path& path);
 
 }  // namespace kvant

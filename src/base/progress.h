@@ -10,7 +10,8 @@ namespace kvant {
 class Progress {
  public:
   virtual ~Progress() = default;
-  // A new stretch of work: `what` in the user's words ("calibrating"), `total` items (0: not known), `unit` ("images").
+  // A new stretch of work: `what` in the user's words ("calibrating"), `total` items (0: not known), `unit`
+  // ("images").
   virtual void begin(std::string_view what, int64_t total, std::string_view unit) = 0;
   // `done` items of the current stretch, with an optional remark ("loss 0.31").
   virtual void update(int64_t done, std::string_view remark) = 0;

@@ -17,8 +17,8 @@ class ThreadPool {
   explicit ThreadPool(int threads);
   ~ThreadPool();
   int size() const;
-  // Calls fn(begin, end) over a split of [0, n) into at most size() equal parts, and waits. The split depends only on n
-  // and size(). The first exception thrown by a part is rethrown here. Not reentrant.
+  // Calls fn(begin, end) over a split of [0, n) into at most size() equal parts, and waits. The split depends
+  // only on n and size(). The first exception thrown by a part is rethrown here. Not reentrant.
   void parallel_for(int64_t n, const std::function<void(int64_t, int64_t)>& fn);
 
  private:

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The seam between the engine and a device. The engine knows this interface; the CLI hands in the list of backends.
-// A node is compiled in two stages, so that a plan holds data only: at build the backend names its tactics and packs
-// constants for one of them; at load it makes a Step from the node, the tactic's name and the packed constants.
+// The seam between the engine and a device. The engine knows this interface; the CLI hands in the list of
+// backends. A node is compiled in two stages, so that a plan holds data only: at build the backend names its
+// tactics and packs constants for one of them; at load it makes a Step from the node, the tactic's name and
+// the packed constants.
 #pragma once
 
 #include <functional>
@@ -25,15 +26,16 @@ struct Support {
 // A node of the lowered graph with static types and its constant inputs.
 struct NodeView {
   const ir::Node& node;
-  std::vector<ir::Type> inputs;             // of an absent optional input: no shape
+  std::vector<ir::Type> inputs;  // of an absent optional input: no shape
   std::vector<ir::Type> outputs;
-  std::vector<const Tensor*> constants;     // by input; nullptr when not constant (or, at load, packed away)
-  int threads = 1;                          // the plan's
+  std::vector<const Tensor*> constants;  // by input; nullptr when not constant (or, at load, packed away)
+  int threads = 1;                       // the plan's
 
   bool has(size_t i) const { return i < node.inputs.size() && node.inputs[i] != ir::kNone; }
 };
 
-// The threads that run a plan: fn(thread, threads) runs once on each, the caller included; returns when all are done.
+// The threads that run a plan: fn(thread, threads) runs once on each, the caller included; returns when all
+// are done.
 class Team {
  public:
   virtual ~Team() = default;
@@ -42,14 +44,14 @@ class Team {
 };
 
 struct RunArgs {
-  std::span<const std::byte* const> inputs;   // by node input; nullptr when absent or packed away
+  std::span<const std::byte* const> inputs;  // by node input; nullptr when absent or packed away
   std::span<std::byte* const> outputs;
-  std::byte* scratch;                         // scratch_bytes() of it, 64-byte aligned
+  std::byte* scratch;  // scratch_bytes() of it, 64-byte aligned
   Team& team;
 };
 
-// A node made runnable. All that can fail was checked when it was made; run() allocates nothing (the reference fallback
-// excepted) and may be called from one thread at a time.
+// A node made runnable. All that can fail was checked when it was made; run() allocates nothing (the
+// reference fallback excepted) and may be called from one thread at a time.
 class Step {
  public:
   virtual ~Step() = default;
@@ -60,13 +62,15 @@ class Step {
 class Backend {
  public:
   virtual ~Backend() = default;
-  virtual std::string_view name() const = 0;                       // "cpu", "reference"
-  // Tactics that can run the node on this machine, the likely best first. Empty: none, and `why` says which constraint failed.
+  virtual std::string_view name() const = 0;  // "cpu", "reference"
+  // Tactics that can run the node on this machine, the likely best first. Empty: none, and `why` says which
+  // constraint failed.
   virtual std::vector<std::string> tactics(const NodeView& node, std::string& why) const = 0;
   // Constants in the form this tactic reads. They replace all constant inputs of the node in the plan.
   virtual std::vector<Tensor> pack(const NodeView& node, std::string_view tactic) const = 0;
   // Fails (Error) if the tactic is unknown here or the packed constants do not fit: plans are untrusted.
-  virtual std::unique_ptr<Step> load(const NodeView& node, std::string_view tactic, std::vector<Tensor> packed) const = 0;
+  virtual std::unique_ptr<Step> load(const NodeView& node, std::string_view tactic,
+                                     std::vector<Tensor> packed) const = 0;
 };
 
 }  // namespace kvant::engine

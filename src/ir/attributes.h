@@ -22,7 +22,9 @@ class Attributes {
   Attributes(std::initializer_list<std::pair<const std::string, Attribute>> entries) : entries_(entries) {}
 
   bool has(std::string_view name) const { return entries_.find(name) != entries_.end(); }
-  void set(std::string name, Attribute value) { entries_.insert_or_assign(std::move(name), std::move(value)); }
+  void set(std::string name, Attribute value) {
+    entries_.insert_or_assign(std::move(name), std::move(value));
+  }
   void erase(std::string_view name);
   // The value, or `fallback` when absent; an Error when it is of another kind.
   int64_t integer(std::string_view name, int64_t fallback) const;

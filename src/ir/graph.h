@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The hub type: a network as nodes over named values. Operators are ONNX's (names, attributes, input order) at one
-// fixed opset (kIrOpset), plus kvant's fused ones after lowering. Float model, QDQ model and lowered graph are all
-// this type; quant, train and engine share nothing else.
+// The hub type: a network as nodes over named values. Operators are ONNX's (names, attributes, input order)
+// at one fixed opset (kIrOpset), plus kvant's fused ones after lowering. Float model, QDQ model and lowered
+// graph are all this type; quant, train and engine share nothing else.
 #pragma once
 
 #include <deque>
@@ -40,10 +40,10 @@ struct Use {
 };
 
 struct Value {
-  std::string name;               // unique in the graph, never empty
+  std::string name;  // unique in the graph, never empty
   Type type;
-  NodeId producer = kNone;        // kNone for graph inputs and constants
-  std::vector<Use> uses;          // in the order in which they were made
+  NodeId producer = kNone;  // kNone for graph inputs and constants
+  std::vector<Use> uses;    // in the order in which they were made
   std::optional<Tensor> constant;
   std::vector<std::string> dim_names;  // of graph inputs and outputs: "" or the name of a symbolic dimension
   bool erased = false;
@@ -51,20 +51,21 @@ struct Value {
 
 struct Node {
   std::string op;
-  std::string name;               // the ONNX node name; unique when not empty
-  std::vector<ValueId> inputs;    // kNone where an optional one is absent
-  std::vector<ValueId> outputs;   // kNone where an optional one is not wanted
+  std::string name;              // the ONNX node name; unique when not empty
+  std::vector<ValueId> inputs;   // kNone where an optional one is absent
+  std::vector<ValueId> outputs;  // kNone where an optional one is not wanted
   Attributes attributes;
-  std::vector<std::string> sources;  // names of the model's nodes that this one came from (after fusion: several)
-  std::string reason;             // why it is as it is ("float: ..."), for explain and reports
+  std::vector<std::string>
+      sources;         // names of the model's nodes that this one came from (after fusion: several)
+  std::string reason;  // why it is as it is ("float: ..."), for explain and reports
   bool erased = false;
 };
 
 class Graph {
  public:
   std::string name = "graph";
-  int opset = kIrOpset;                             // of the file it came from; informative
-  std::map<std::string, std::string> metadata;      // model metadata, kept on export ("kvant.preprocess", ...)
+  int opset = kIrOpset;                         // of the file it came from; informative
+  std::map<std::string, std::string> metadata;  // model metadata, kept on export ("kvant.preprocess", ...)
 
   // Building. Names are made unique by a suffix when taken; an empty name is invented from the operator.
   ValueId add_input(std::string_view name, Type type, std::vector<std::string> dim_names = {});
@@ -84,9 +85,10 @@ class Graph {
   const Node& node(NodeId id) const { return nodes_[static_cast<size_t>(id)]; }
   size_t value_capacity() const { return values_.size(); }  // ids are below this; some are erased
   size_t node_capacity() const { return nodes_.size(); }
-  ValueId find_value(std::string_view name) const;          // kNone when there is none
+  ValueId find_value(std::string_view name) const;  // kNone when there is none
   NodeId find_node(std::string_view name) const;
-  // Live nodes, each after its producers, stable (by id among the ready). A cycle is an Error that names a node on it.
+  // Live nodes, each after its producers, stable (by id among the ready). A cycle is an Error that names a
+  // node on it.
   std::vector<NodeId> topological_order() const;
   size_t node_count() const;
   bool is_output(ValueId id) const;
@@ -109,12 +111,15 @@ class Graph {
   void rename_node(NodeId node, std::string_view name);
   Attributes& attributes(NodeId node) { return nodes_[static_cast<size_t>(node)].attributes; }
   std::vector<std::string>& sources(NodeId node) { return nodes_[static_cast<size_t>(node)].sources; }
-  void set_reason(NodeId node, std::string reason) { nodes_[static_cast<size_t>(node)].reason = std::move(reason); }
+  void set_reason(NodeId node, std::string reason) {
+    nodes_[static_cast<size_t>(node)].reason = std::move(reason);
+  }
   // Every use of `from` (by nodes, and as graph output when `outputs_too`) becomes a use of `to`.
   void replace_uses(ValueId from, ValueId to, bool outputs_too = true);
   // The node's outputs must be unused.
   void erase_node(NodeId id);
-  // Erases nodes whose outputs nobody uses, repeatedly, and constants without uses. Returns how many nodes went.
+  // Erases nodes whose outputs nobody uses, repeatedly, and constants without uses. Returns how many nodes
+  // went.
   size_t erase_dead();
 
  private:

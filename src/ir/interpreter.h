@@ -11,7 +11,8 @@
 
 namespace kvant::ir {
 
-// Something that runs a graph over inputs and shows tensors on the way: the interpreter here, the engine elsewhere.
+// Something that runs a graph over inputs and shows tensors on the way: the interpreter here, the engine
+// elsewhere.
 class Runner {
  public:
   // Sees the value of `watched` tensors as soon as they are there; the name is the value's name in the graph.
@@ -34,14 +35,15 @@ class Interpreter final : public Runner {
   const Graph& graph_;
   const OpTable& ops_;
   std::vector<NodeId> order_;
-  std::vector<int> use_counts_;   // by value: to free tensors as soon as they are done with
+  std::vector<int> use_counts_;  // by value: to free tensors as soon as they are done with
   std::vector<char> watched_;
 };
 
 // One call without an object.
 std::vector<Tensor> evaluate(const Graph& graph, const OpTable& ops, std::span<const Tensor> inputs);
 
-// Checks inputs against the graph's declared types (count, dtype, rank, fixed dimensions); fails with the input's name.
+// Checks inputs against the graph's declared types (count, dtype, rank, fixed dimensions); fails with the
+// input's name.
 void check_inputs(const Graph& graph, std::span<const Tensor> inputs);
 
 }  // namespace kvant::ir

@@ -15,13 +15,13 @@ namespace kvant::ir {
 
 // How a pass may change results; the driver's check (PassOptions::check) holds it to that.
 enum class Exactness {
-  BitExact,    // the same bits out
-  Reordered,   // float operations reordered: small differences, codes within 1
+  BitExact,   // the same bits out
+  Reordered,  // float operations reordered: small differences, codes within 1
 };
 
 struct Pass {
-  std::string name;      // "erase-noop-pairs"
-  std::string summary;   // one line: its algebra
+  std::string name;     // "erase-noop-pairs"
+  std::string summary;  // one line: its algebra
   Exactness exactness = Exactness::BitExact;
   std::function<size_t(Graph&, const OpTable&)> run;  // returns how many changes were made
 };
@@ -37,13 +37,13 @@ struct PassRecord {
 };
 
 struct PassOptions {
-  std::set<std::string> skip;             // names; an unknown one is an Error with the nearest
+  std::set<std::string> skip;  // names; an unknown one is an Error with the nearest
   // After each pass that changed something: the graph before and after (tests evaluate both, --dump prints).
   std::function<void(const Pass&, const Graph& before, const Graph& after)> check;
 };
 
-// Runs the passes in order; after each the graph is verified (a failure there is a Bug that names the pass) and its
-// types inferred anew.
+// Runs the passes in order; after each the graph is verified (a failure there is a Bug that names the pass)
+// and its types inferred anew.
 std::vector<PassRecord> run_passes(Graph& graph, const OpTable& ops, std::span<const Pass> passes,
                                    const PassOptions& options = {});
 

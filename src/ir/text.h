@@ -9,8 +9,8 @@
 //     output %y
 //   }
 //
-// Names outside [A-Za-z0-9_.:/-] are written %"like this". Types after values are optional on nodes. `_` is an absent
-// input. rand(seed) is uniform in [-1,1) for floats and over [-100,100] for integers.
+// Names outside [A-Za-z0-9_.:/-] are written %"like this". Types after values are optional on nodes. `_` is
+// an absent input. rand(seed) is uniform in [-1,1) for floats and over [-100,100] for integers.
 #pragma once
 
 #include <functional>
@@ -32,8 +32,8 @@ struct PrintOptions {
 std::string print(const Graph& graph, const PrintOptions& options = {});
 std::string print(const Graph& graph, NodeId node);
 
-// Reads the text form. Errors give line and column. `load` resolves @offset constants (plans); without it they are an
-// Error. The text is untrusted: sizes are checked before allocation.
+// Reads the text form. Errors give line and column. `load` resolves @offset constants (plans); without it
+// they are an Error. The text is untrusted: sizes are checked before allocation.
 using ConstantLoader = std::function<Tensor(DType, const Shape&, size_t offset)>;
 Graph parse(std::string_view text, const ConstantLoader& load = {});
 

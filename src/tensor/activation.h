@@ -8,7 +8,20 @@
 namespace kvant {
 
 enum class Activation {
-  None, Relu, Clip, LeakyRelu, Elu, Sigmoid, HardSigmoid, Silu, HardSwish, Tanh, Gelu, GeluTanh, Softplus, Mish
+  None,
+  Relu,
+  Clip,
+  LeakyRelu,
+  Elu,
+  Sigmoid,
+  HardSigmoid,
+  Silu,
+  HardSwish,
+  Tanh,
+  Gelu,
+  GeluTanh,
+  Softplus,
+  Mish
 };
 
 std::optional<Activation> activation_named(std::string_view name);  // "" is None

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// THE quantization arithmetic. Everything that rounds, saturates or requantizes calls this or is tested bit for bit
-// against it. Formulas: ONNX QuantizeLinear / DequantizeLinear (opset 10-25); the epilogue is kvant's own contract,
-// the same for interpreter, CPU kernels and CUDA kernels.
+// THE quantization arithmetic. Everything that rounds, saturates or requantizes calls this or is tested bit
+// for bit against it. Formulas: ONNX QuantizeLinear / DequantizeLinear (opset 10-25); the epilogue is kvant's
+// own contract, the same for interpreter, CPU kernels and CUDA kernels.
 #pragma once
 
 #include <algorithm>
@@ -32,7 +32,9 @@ struct QuantParams {
   int64_t axis = kPerTensor;
 
   bool per_tensor() const { return axis == kPerTensor; }
-  int32_t zero_point_at(size_t i) const { return zero_point.empty() ? 0 : zero_point[zero_point.size() == 1 ? 0 : i]; }
+  int32_t zero_point_at(size_t i) const {
+    return zero_point.empty() ? 0 : zero_point[zero_point.size() == 1 ? 0 : i];
+  }
   friend bool operator==(const QuantParams&, const QuantParams&) = default;
 };
 
@@ -59,8 +61,8 @@ Tensor dequantize(const Tensor& codes, const QuantParams& params);
 // dequantize(quantize(x)): what a Q/DQ pair does.
 Tensor fake_quantize(const Tensor& x, const QuantParams& params);
 
-// Symmetric scale for a tensor whose largest magnitude is `amax`, for `bits`-bit codes: amax / (2^(bits-1) - 1).
-// amax == 0 gives 1 (all codes are 0 then).
+// Symmetric scale for a tensor whose largest magnitude is `amax`, for `bits`-bit codes: amax / (2^(bits-1) -
+// 1). amax == 0 gives 1 (all codes are 0 then).
 float symmetric_scale(float amax, int bits = 8);
 
 // The epilogue of every integer kernel, in units of the output's scale:
@@ -70,11 +72,12 @@ float symmetric_scale(float amax, int bits = 8);
 //   q = clamp(round_even(v) + zero_point, low, high)  ReLU: low = zero_point; Clip: codes of its bounds
 // Multipliers are folded in double and rounded once to float.
 inline int32_t requantize(int32_t acc, float multiplier, float bias, int32_t zero_point, IntRange range) {
-  const int64_t code = static_cast<int64_t>(round_even(std::fma(static_cast<float>(acc), multiplier, bias))) + zero_point;
+  const int64_t code =
+      static_cast<int64_t>(round_even(std::fma(static_cast<float>(acc), multiplier, bias))) + zero_point;
   return static_cast<int32_t>(std::clamp<int64_t>(code, range.low, range.high));
 }
-inline int32_t requantize_add(int32_t acc, float multiplier, float bias, int32_t residual, float residual_multiplier,
-                              int32_t zero_point, IntRange range) {
+inline int32_t requantize_add(int32_t acc, float multiplier, float bias, int32_t residual,
+                              float residual_multiplier, int32_t zero_point, IntRange range) {
   const float conv = std::fma(static_cast<float>(acc), multiplier, bias);
   const float sum = std::fma(static_cast<float>(residual), residual_multiplier, conv);
   const int64_t code = static_cast<int64_t>(round_even(sum)) + zero_point;

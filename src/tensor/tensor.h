@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Dense row-major tensors with shared, copy-on-write storage: a Tensor is a value, cheap to copy, and may point into a
-// mapped file (external data, plans) without a copy.
+// Dense row-major tensors with shared, copy-on-write storage: a Tensor is a value, cheap to copy, and may
+// point into a mapped file (external data, plans) without a copy.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,8 @@ namespace kvant {
 using Shape = std::vector<int64_t>;
 inline constexpr int64_t kUnknownDim = -1;
 
-// Product of the dimensions (1 for a scalar). Fails if it overflows, if a dimension is negative, or above 2^40.
+// Product of the dimensions (1 for a scalar). Fails if it overflows, if a dimension is negative, or above
+// 2^40.
 int64_t element_count(const Shape& shape);
 std::string to_string(const Shape& shape);  // "1x3x224x224", "scalar", unknown as "?"
 // Row-major strides in elements.
@@ -49,11 +50,17 @@ class Tensor {
     return of<T>(std::move(shape), std::span<const T>(values));
   }
   template <class T>
-  static Tensor scalar(T value) { return of<T>({}, {value}); }
+  static Tensor scalar(T value) {
+    return of<T>({}, {value});
+  }
   template <class T>
-  static Tensor vector(std::initializer_list<T> values) { return of<T>({static_cast<int64_t>(values.size())}, values); }
+  static Tensor vector(std::initializer_list<T> values) {
+    return of<T>({static_cast<int64_t>(values.size())}, values);
+  }
   template <class T>
-  static Tensor vector(const std::vector<T>& values) { return of<T>({static_cast<int64_t>(values.size())}, values); }
+  static Tensor vector(const std::vector<T>& values) {
+    return of<T>({static_cast<int64_t>(values.size())}, values);
+  }
   static Tensor full(Shape shape, float value);
 
   DType dtype() const { return dtype_; }
@@ -80,7 +87,8 @@ class Tensor {
 
   // The same elements under another shape of equal size (shares storage).
   Tensor reshaped(Shape shape) const;
-  // Element-wise conversion as ONNX Cast: floats to integers truncate toward zero, to Bool as != 0. No-op if equal.
+  // Element-wise conversion as ONNX Cast: floats to integers truncate toward zero, to Bool as != 0. No-op if
+  // equal.
   Tensor cast(DType dtype) const;
   // All elements as int64 (shape arithmetic) or float; any numeric dtype.
   std::vector<int64_t> to_ints() const;
@@ -108,7 +116,8 @@ Tensor Tensor::of(Shape shape, std::span<const T> values) {
 
 // Axes permuted: result.shape[i] = t.shape[permutation[i]].
 Tensor transpose(const Tensor& t, std::span<const int64_t> permutation);
-// Largest absolute difference of two tensors of equal shape, compared as double; NaN against NaN counts as equal.
+// Largest absolute difference of two tensors of equal shape, compared as double; NaN against NaN counts as
+// equal.
 double max_abs_difference(const Tensor& a, const Tensor& b);
 
 }  // namespace kvant
