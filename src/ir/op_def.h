@@ -60,7 +60,7 @@ struct OpDef {
   int min_inputs = 1;
   int max_inputs = 1;  // kVariadic for any number
   int max_outputs = 1;
-  std::vector<AttributeDef> attributes;
+  std::vector<AttributeDef> attributes = {};
   Trait traits = Trait::None;
   // Output types from input types; shape absent or dimensions unknown where they cannot be told. Fails
   // (Error) on inputs that do not fit, with a sentence; the caller adds node and file.

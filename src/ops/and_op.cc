@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/elementwise.h"
+#include "ops/shape_rules.h"
+
+namespace kvant::ops {
+
+// Logical and.
+ir::OpDef and_op() {
+  return {.name = "And",
+          .min_inputs = 2,
+          .max_inputs = 2,
+          .traits = ir::Trait::Elementwise,
+          .infer = broadcast_type<DTypes::Bools>,
+          .evaluate = [](const ir::EvalArgs& args) -> std::vector<Tensor> {
+            return {map_pairs<DTypes::Bools>(args.node.op, args.in(0), args.in(1),
+                                             [](auto a, auto b) { return a && b; })};
+          }};
+}
+
+}  // namespace kvant::ops

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/elementwise.h"
+#include "ops/shape_rules.h"
+
+namespace kvant::ops {
+
+// a == b, of any element type.
+ir::OpDef equal_op() {
+  return {.name = "Equal",
+          .min_inputs = 2,
+          .max_inputs = 2,
+          .traits = ir::Trait::Elementwise,
+          .infer = comparison_type<DTypes::All>,
+          .evaluate = [](const ir::EvalArgs& args) -> std::vector<Tensor> {
+            return {compare_pairs<DTypes::All>(args.node.op, args.in(0), args.in(1),
+                                               [](auto a, auto b) { return a == b; })};
+          }};
+}
+
+}  // namespace kvant::ops

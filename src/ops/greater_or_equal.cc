@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/elementwise.h"
+#include "ops/shape_rules.h"
+
+namespace kvant::ops {
+
+// a >= b.
+ir::OpDef greater_or_equal() {
+  return {.name = "GreaterOrEqual",
+          .min_inputs = 2,
+          .max_inputs = 2,
+          .traits = ir::Trait::Elementwise,
+          .infer = comparison_type<DTypes::Numbers>,
+          .evaluate = [](const ir::EvalArgs& args) -> std::vector<Tensor> {
+            return {compare_pairs<DTypes::Numbers>(args.node.op, args.in(0), args.in(1),
+                                                   [](auto a, auto b) { return a >= b; })};
+          }};
+}
+
+}  // namespace kvant::ops
