@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/integer_operands.h"
+
+#include "ops/real_values.h"
+
+namespace kvant::ops {
+namespace {
+
+void require_count(const ir::EvalArgs& args, std::string_view what, const Tensor& tensor, int64_t count) {
+  if (tensor.size() != 1 && tensor.size() != count)
+    fail("{}: {} is {}; one value or {} are needed", args.node.op, what, to_string(tensor.shape()), count);
+}
+
+}  // namespace
+
+void require_code_type(std::string_view op, std::string_view what, DType dtype) {
+  if (dtype != DType::Int8 && dtype != DType::UInt8)
+    fail("{}: {} holds {}; i8 or u8 is needed", op, what, name(dtype));
+}
+
+std::vector<int32_t> zero_points(const ir::EvalArgs& args, size_t i, std::string_view what,
+                                 const Tensor& codes, int64_t count) {
+  if (!args.has(i)) return {0};
+  const Tensor& tensor = args.in(i);
+  if (tensor.dtype() != codes.dtype())
+    fail("{}: {} holds {}, its codes are {}", args.node.op, what, name(tensor.dtype()), name(codes.dtype()));
+  require_count(args, what, tensor, count);
+  std::vector<int32_t> result;
+  for (const int64_t value : tensor.to_ints()) result.push_back(static_cast<int32_t>(value));
+  return result;
+}
+
+std::vector<float> scales(const ir::EvalArgs& args, size_t i, std::string_view what, int64_t count) {
+  require_count(args, what, args.in(i), count);
+  return args.in(i).to_floats();
+}
+
+std::vector<double> centred(const Tensor& codes, const std::vector<int32_t>& zero_points, int64_t inner) {
+  if (zero_points.size() == 1) return to_doubles(codes, zero_points[0]);
+  std::vector<double> result = to_doubles(codes);
+  for (size_t i = 0; i < result.size(); ++i)
+    result[i] -= zero_points[i / static_cast<size_t>(inner) % zero_points.size()];
+  return result;
+}
+
+std::vector<double> centred_rows(const ir::EvalArgs& args, const Tensor& codes, size_t i,
+                                 std::string_view what) {
+  if (!args.has(i) || args.in(i).size() == 1) return centred(codes, zero_points(args, i, what, codes), 1);
+  if (codes.rank() < 2) fail("{}: {} must be one value for a vector", args.node.op, what);
+  // One for each row of one matrix, or of all of them.
+  const int64_t rows = codes.dim(codes.rank() - 2), columns = codes.shape().back();
+  const int64_t all = columns == 0 ? rows : codes.size() / columns;
+  const auto points = zero_points(args, i, what, codes, args.in(i).size() == all ? all : rows);
+  return centred(codes, points, columns);
+}
+
+std::vector<double> centred_columns(const ir::EvalArgs& args, const Tensor& codes, size_t i,
+                                    std::string_view what) {
+  if (!args.has(i) || args.in(i).size() == 1) return centred(codes, zero_points(args, i, what, codes), 1);
+  if (codes.rank() < 2) fail("{}: {} must be one value for a vector", args.node.op, what);
+  const int64_t rows = codes.dim(codes.rank() - 2), columns = codes.shape().back();
+  const int64_t matrices = rows * columns == 0 ? 1 : codes.size() / (rows * columns);
+  const bool each = args.in(i).size() == matrices * columns;
+  const auto points = zero_points(args, i, what, codes, each ? matrices * columns : columns);
+  std::vector<double> result = to_doubles(codes);
+  for (int64_t j = 0; j < codes.size(); ++j) {
+    const int64_t column = j % columns, matrix = each ? j / (rows * columns) : 0;
+    result[static_cast<size_t>(j)] -= points[static_cast<size_t>(matrix * columns + column)];
+  }
+  return result;
+}
+
+}  // namespace kvant::ops
