@@ -9,7 +9,7 @@
 //     output %y
 //   }
 //
-// Names outside [A-Za-z0-9_.:/-] are written %"like this". Types after values are optional on nodes. `_` is
+// Names outside [A-Za-z0-9_./-] are written %"like this". Types after values are optional on nodes. `_` is
 // an absent input. rand(seed) is uniform in [-1,1) for floats and over [-100,100] for integers.
 #pragma once
 

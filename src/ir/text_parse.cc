@@ -15,7 +15,7 @@ constexpr int64_t kMaxLiteral = int64_t{1} << 24;
 
 bool is_name_char(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-         c == ':' || c == '/' || c == '-';
+         c == '/' || c == '-';
 }
 
 class Scanner {

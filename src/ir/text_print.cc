@@ -14,7 +14,7 @@ bool is_plain(std::string_view text) {
   if (text.empty()) return false;
   for (const char c : text) {
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '_' || c == '.' || c == ':' || c == '/' || c == '-';
+                       c == '_' || c == '.' || c == '/' || c == '-';
     if (!plain) return false;
   }
   return true;
