@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// kvant: reads the command line, runs the command, and is the only place that catches, prints and chooses the
+// exit status.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "base/interrupt.h"
+#include "cli/parse.h"
+#include "cli/progress_bar.h"
+
+namespace kvant::cli {
+namespace {
+
+constexpr int kBadInput = 1, kBadUsage = 2, kOurBug = 70;
+
+std::string dump(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
+
+int report(const std::string& sentence, const std::vector<std::string>& trail, int status, bool json) {
+  if (json) fmt::print("{}", dump({{"error", sentence}, {"trail", trail}, {"exit", status}}));
+  fmt::print(stderr, "kvant: {}\n", sentence);
+  for (const std::string& note : trail) fmt::print(stderr, "  {}\n", note);
+  return status;
+}
+
+int run(const Command& command, const std::vector<std::string>& arguments) {
+  const Flags flags = parse(command, arguments);
+  catch_interrupts();
+  ProgressBar bar(stderr);
+  const Result result = command.run(flags, flags.on("quiet") ? silent_progress() : bar);
+  const std::string text = flags.on("json") ? dump(result.json) : result.text;
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    fail("cannot write the result to standard output");
+  }
+  return 0;
+}
+
+int dispatch(const std::vector<std::string>& arguments) {
+  const std::vector<Command> all = commands();
+  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help") {
+    fmt::print("{}", help(all));
+    return 0;
+  }
+  if (arguments[0] == "--version") {
+    fmt::print("kvant {}\n", KVANT_VERSION);
+    return 0;
+  }
+  const Command& command = find(all, arguments[0]);
+  const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
+  for (const std::string& argument : rest) {
+    if (argument == "--help" || argument == "-h") {
+      fmt::print("{}", help(command));
+      return 0;
+    }
+  }
+  return run(command, rest);
+}
+
+int guarded(const std::vector<std::string>& arguments) {
+  const bool json = std::ranges::find(arguments, "--json") != arguments.end();
+  try {
+    return dispatch(arguments);
+  } catch (const UsageError& error) {
+    return report(error.what(), error.trail(), kBadUsage, json);
+  } catch (const Error& error) {
+    return report(error.what(), error.trail(), kBadInput, json);
+  } catch (const Interrupted& interrupted) {
+    return report("stopped on request; no file was left half written", {}, 128 + interrupted.signal, json);
+  } catch (const std::bad_alloc&) {
+    return report("not enough memory for this: use a smaller batch or close other programs", {}, kBadInput,
+                  json);
+  } catch (const std::exception& error) {
+    const std::string sentence = fmt::format(
+        "this is a bug of kvant: {}; please report it with the command and the model file", error.what());
+    return report(sentence, {}, kOurBug, json);
+  }
+}
+
+}  // namespace
+}  // namespace kvant::cli
+
+int main(int count, char** values) {
+  return kvant::cli::guarded(std::vector<std::string>(values + 1, values + count));
+}
