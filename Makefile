@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+# The commands of the README. Each does its own set-up: `make demo` and `make test` work on a bare Debian 12.
+SHELL := /bin/bash
+BUILD := build
+KVANT := $(BUILD)/bin/kvant
+
+.PHONY: build demo test bench accuracy deps venv format check-format sanitize clean
+
+deps:
+	@scripts/install-dependencies.sh
+
+build: deps
+	@cmake --preset release > $(BUILD)-configure.log 2>&1 || { cat $(BUILD)-configure.log; exit 1; }
+	@mv $(BUILD)-configure.log $(BUILD)/configure.log
+	@cmake --build --preset release
+
+# Python packages that tests and benches compare with; kvant itself needs none.
+venv: deps
+	@scripts/make-venv.sh $(BUILD)/venv
+
+demo: build
+	@scripts/demo.sh $(KVANT) $(BUILD)/demo
+
+test: build venv
+	@cd $(BUILD) && KVANT_PYTHON=$(CURDIR)/$(BUILD)/venv/bin/python ctest --output-on-failure -j 2
+
+bench: build venv
+	@KVANT_PYTHON=$(CURDIR)/$(BUILD)/venv/bin/python scripts/bench.sh $(KVANT)
+
+# Every test again under AddressSanitizer and UndefinedBehaviorSanitizer (without LibTorch).
+sanitize: deps venv
+	@cmake --preset asan-ubsan > /dev/null
+	@cmake --build --preset asan-ubsan
+	@cd build-asan && KVANT_PYTHON=$(CURDIR)/$(BUILD)/venv/bin/python ctest --output-on-failure -j 2
+
+format:
+	@git ls-files '*.h' '*.cc' '*.cu' '*.cuh' | xargs clang-format-14 -i
+
+check-format: deps
+	@git ls-files '*.h' '*.cc' '*.cu' '*.cuh' | xargs clang-format-14 --dry-run --Werror
+
+clean:
+	@rm -rf $(BUILD) build-asan build-debug build-no-torch build-no-cuda
