@@ -24,6 +24,8 @@ if [ "$(id -u)" -ne 0 ]; then
   run() { sudo "$@"; }
 fi
 echo "installing: ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 export DEBIAN_FRONTEND=noninteractive
 run apt-get update -qq
-run apt-get install -y -qq --no-install-recommends "${missing[@]}" > /tmp/kvant-apt.log 2>&1 || { tail -20 /tmp/kvant-apt.log >&2; exit 1; }
+run apt-get install -y -qq --no-install-recommends "${missing[@]}" > "$log" 2>&1 || { tail -20 "$log" >&2; exit 1; }
