@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+// The driver of dense and grouped convolutions. A window is `kh` runs of kw*c contiguous activations (or kh*kw runs of
+// c/group, with groups or column dilation), so a 7x7 stem over 3 channels wastes 3 of 24 bytes and needs no im2col.
+#include <algorithm>
+#include <cstring>
+
+#include "backends/cpu/kernels/qconv/slab.h"
+#include "backends/cpu/kernels/qconv/tiles.h"
+
+namespace kvant::backends::cpu {
+namespace {
+
+struct Runs {
+  int64_t rows, columns, length, dwords;  // length in activations
+};
+
+Runs runs_of(const QConvDesc& desc, int element) {
+  const ConvShape& s = desc.shape;
+  const bool whole_rows = s.group == 1 && (s.dilation_w == 1 || s.kw == 1);
+  Runs runs{s.kh, whole_rows ? 1 : s.kw, whole_rows ? s.kw * s.c : s.group_c(), 0};
+  runs.dwords = (runs.length * element + 3) / 4;
+  return runs;
+}
+
+// A block of output channels of one group; offsets are into the packed weights and the per-lane arrays.
+struct Block {
+  int64_t group, first, channels;  // first: within the group
+  const TileWidth* width;
+  int64_t weight_offset, lane_offset;
+};
+
+// Walks over the blocks in order: the widest that does not exceed what is left, rounded up to the narrowest.
+class Blocks {
+ public:
+  Blocks(const DenseTiles& tiles, const QConvDesc& desc)
+      : tiles_(tiles), groups_(desc.shape.group), group_k_(desc.shape.group_k()) {
+    const Runs runs = runs_of(desc, tiles.element);
+    lane_bytes_ = runs.rows * runs.columns * runs.dwords * 4;
+  }
+
+  bool next(Block& block) {
+    if (group_ == groups_) return false;
+    const int64_t left = group_k_ - first_;
+    const int64_t smallest = tiles_.widths[tiles_.width_count - 1].lanes;
+    const int64_t padded = (left + smallest - 1) / smallest * smallest;
+    const TileWidth* width = tiles_.widths;
+    while (width->lanes > padded) ++width;
+    block = {group_, first_, std::min<int64_t>(left, width->lanes), width, weight_offset_, lane_offset_};
+    weight_offset_ += width->lanes * lane_bytes_;
+    lane_offset_ += width->lanes;
+    first_ += block.channels;
+    if (first_ == group_k_) {
+      first_ = 0;
+      ++group_;
+    }
+    return true;
+  }
+  // After the last block: totals.
+  int64_t weight_bytes() const { return weight_offset_; }
+  int64_t lanes() const { return lane_offset_; }
+
+ private:
+  const DenseTiles& tiles_;
+  int64_t groups_, group_k_, lane_bytes_ = 0;
+  int64_t group_ = 0, first_ = 0, weight_offset_ = 0, lane_offset_ = 0;
+};
+
+// The packed constants: weights, then start values, multipliers and biases by lane.
+struct Layout {
+  int64_t blocks = 0, weight_bytes = 0, lanes = 0;
+
+  Layout(const DenseTiles& tiles, const QConvDesc& desc) {
+    Blocks walk(tiles, desc);
+    for (Block block; walk.next(block);) ++blocks;
+    weight_bytes = walk.weight_bytes();
+    lanes = walk.lanes();
+  }
+  size_t start() const { return static_cast<size_t>(weight_bytes); }
+  size_t multiplier() const { return start() + static_cast<size_t>(lanes) * 4; }
+  size_t bias() const { return multiplier() + static_cast<size_t>(lanes) * 4; }
+  size_t bytes() const { return bias() + static_cast<size_t>(lanes) * 4; }
+};
+
+// Weights of one lane: writes its bytes of every dword and returns their sum.
+int32_t pack_lane(const DenseTiles& tiles, const QConvDesc& desc, const int8_t* filter, int lanes, int lane,
+                  std::byte* out) {
+  const ConvShape& s = desc.shape;
+  const Runs runs = runs_of(desc, tiles.element);
+  const int per_dword = 4 / tiles.element;
+  int32_t sum = 0;
+  for (int64_t run = 0; run < runs.rows * runs.columns; ++run) {
+    // [kh][kw][c/group] is contiguous: a run is the next `length` weights, whichever way the window is cut.
+    const int8_t* taps = filter + run * runs.length;
+    for (int64_t i = 0; i < runs.length; ++i) {
+      std::byte* dword = out + ((run * runs.dwords + i / per_dword) * lanes + lane) * 4;
+      if (tiles.element == 1) {
+        reinterpret_cast<int8_t*>(dword)[i % per_dword] = taps[i];
+      } else {
+        reinterpret_cast<int16_t*>(dword)[i % per_dword] = taps[i];
+      }
+      sum += taps[i];
+    }
+  }
+  KVANT_DCHECK(runs.rows * runs.columns * runs.length == s.kh * s.kw * s.group_c(), "runs cover the window");
+  return sum;
+}
+
+// A share of the work: rows (or, when `by_blocks`, blocks).
+struct Share {
+  int64_t first, last;
+};
+
+Share share_of(int64_t count, int thread, int threads) {
+  return {count * thread / threads, count * (thread + 1) / threads};
+}
+
+// Small maps with many weights: each thread takes its own weights, so that none are read twice.
+bool split_by_blocks(const Layout& layout, const QConvDesc& desc, int threads) {
+  const ConvShape& s = desc.shape;
+  if (threads == 1 || layout.blocks < threads) return false;
+  const int64_t rows = s.n * s.ho;
+  if (rows < threads) return true;
+  const bool even_rows = rows % threads == 0 || rows >= 8 * threads;
+  const bool even_blocks = layout.blocks % threads == 0 || layout.blocks >= 8 * threads;
+  if (even_blocks && !even_rows) return true;
+  return even_blocks && layout.weight_bytes > 2 * s.n * s.h * s.w * s.c;
+}
+
+class Run {
+ public:
+  Run(const DenseTiles& tiles, const QConvDesc& desc, const QConvPointers& p)
+      : tiles_(tiles), desc_(desc), p_(p), layout_(tiles, desc), runs_(runs_of(desc, tiles.element)),
+        slab_(desc, tiles.element, !Slab::readable_in_place(desc, tiles.element, runs_.length)) {
+    const ConvShape& s = desc.shape;
+    args_.pixel_stride = s.stride_w * slab_.pixel_bytes();
+    args_.segment_rows = runs_.rows;
+    args_.segment_columns = runs_.columns;
+    args_.row_step = s.dilation_h * slab_.row_bytes();
+    args_.column_step = s.dilation_w * slab_.pixel_bytes();
+    args_.dwords = runs_.dwords;
+    args_.residual_stride = s.k * code_bytes(desc.epilogue.residual);
+    args_.y_stride = s.k * code_bytes(desc.epilogue.output);
+    args_.epilogue = &desc.epilogue;
+  }
+
+  void share(int thread, int threads) {
+    const ConvShape& s = desc_.shape;
+    std::byte* scratch = p_.scratch + static_cast<size_t>(thread) * slab_.scratch_bytes();
+    const bool by_blocks = split_by_blocks(layout_, desc_, threads);
+    const Share blocks = by_blocks ? share_of(layout_.blocks, thread, threads) : Share{0, layout_.blocks};
+    const Share rows = by_blocks ? Share{0, s.n * s.ho} : share_of(s.n * s.ho, thread, threads);
+    for (int64_t row = rows.first; row < rows.last;) {
+      const int64_t image = row / s.ho, in_image = row % s.ho;
+      const int64_t count = std::min({slab_.rows_per_chunk(), rows.last - row, s.ho - in_image});
+      const std::byte* x = slab_.prepare(p_.x, image, in_image, count, scratch);
+      chunk(x, row, count, blocks);
+      row += count;
+    }
+  }
+
+ private:
+  void chunk(const std::byte* x, int64_t row, int64_t rows, const Share& share) {
+    Blocks walk(tiles_, desc_);
+    int64_t index = 0;
+    for (Block block; walk.next(block); ++index) {
+      if (index < share.first || index >= share.last) continue;
+      set_block(block);
+      const int64_t channel = block.group * desc_.shape.group_k() + block.first;
+      const std::byte* from = x + block.group * desc_.shape.group_c() * tiles_.element;
+      for (int64_t i = 0; i < rows; ++i) {
+        one_row(*block.width, from + i * desc_.shape.stride_h * slab_.row_bytes(), (row + i) * desc_.shape.wo, channel);
+      }
+    }
+  }
+
+  void set_block(const Block& block) {
+    args_.w = p_.packed + block.weight_offset;
+    args_.start = reinterpret_cast<const int32_t*>(p_.packed + layout_.start()) + block.lane_offset;
+    args_.multiplier = reinterpret_cast<const float*>(p_.packed + layout_.multiplier()) + block.lane_offset;
+    args_.bias = reinterpret_cast<const float*>(p_.packed + layout_.bias()) + block.lane_offset;
+    args_.channels = block.channels;
+  }
+
+  // Cuts a row into tiles of nearly equal size: one tile of 2 after nine of 6 would cost as much as a full one.
+  void one_row(const TileWidth& width, const std::byte* x, int64_t pixel, int64_t channel) {
+    const int64_t wo = desc_.shape.wo;
+    const int64_t tiles = (wo + width.max_pixels - 1) / width.max_pixels;
+    int64_t done = 0;
+    for (int64_t i = 0; i < tiles; ++i) {
+      for (int64_t left = wo * (i + 1) / tiles - done; left > 0;) {
+        int64_t pixels = left;
+        while (width.tiles[pixels] == nullptr) --pixels;
+        args_.x = x + done * args_.pixel_stride;
+        args_.y = p_.y + (pixel + done) * args_.y_stride + channel * code_bytes(desc_.epilogue.output);
+        if (p_.residual != nullptr) {
+          args_.residual = p_.residual + (pixel + done) * args_.residual_stride +
+                           channel * code_bytes(desc_.epilogue.residual);
+        }
+        width.tiles[pixels](args_);
+        done += pixels;
+        left -= pixels;
+      }
+    }
+  }
+
+  const DenseTiles& tiles_;
+  const QConvDesc& desc_;
+  const QConvPointers& p_;
+  Layout layout_;
+  Runs runs_;
+  Slab slab_;
+  TileArgs args_;
+};
+
+}  // namespace
+
+std::string dense_why_not(const QConvDesc&) { return {}; }
+
+size_t dense_packed_bytes(const DenseTiles& tiles, const QConvDesc& desc) { return Layout(tiles, desc).bytes(); }
+
+void dense_pack(const DenseTiles& tiles, const QConvDesc& desc, const QConvWeights& weights, std::byte* packed) {
+  const Layout layout(tiles, desc);
+  const ConvShape& s = desc.shape;
+  std::memset(packed, 0, layout.bytes());
+  int32_t* start = reinterpret_cast<int32_t*>(packed + layout.start());
+  float* multiplier = reinterpret_cast<float*>(packed + layout.multiplier());
+  float* bias = reinterpret_cast<float*>(packed + layout.bias());
+  const int32_t zero_point = tiles.element == 2 ? 0 : desc.x_zero_point + (desc.x_signed ? 128 : 0);
+  const int64_t filter_size = s.kh * s.kw * s.group_c();
+  Blocks walk(tiles, desc);
+  for (Block block; walk.next(block);) {
+    for (int lane = 0; lane < block.width->lanes; ++lane) {
+      const int64_t in_block = tiles.channel_of(block.width->lanes, lane);
+      if (in_block >= block.channels) continue;
+      const int64_t k = block.group * s.group_k() + block.first + in_block;
+      const int32_t sum = pack_lane(tiles, desc, weights.w + k * filter_size, block.width->lanes, lane,
+                                    packed + block.weight_offset);
+      start[block.lane_offset + lane] = -zero_point * sum;
+      multiplier[block.lane_offset + lane] = weights.multiplier[k];
+      bias[block.lane_offset + lane] = weights.bias[k];
+    }
+  }
+}
+
+size_t dense_scratch_bytes(const DenseTiles& tiles, const QConvDesc& desc) {
+  const QConvDesc flat = flattened(desc);
+  const Runs runs = runs_of(flat, tiles.element);
+  return Slab(flat, tiles.element, !Slab::readable_in_place(flat, tiles.element, runs.length)).scratch_bytes();
+}
+
+void dense_run(const DenseTiles& tiles, const QConvDesc& desc, const QConvPointers& pointers, int thread, int threads) {
+  const QConvDesc flat = flattened(desc);
+  Run(tiles, flat, pointers).share(thread, threads);
+}
+
+}  // namespace kvant::backends::cpu

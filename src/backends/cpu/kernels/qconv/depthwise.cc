@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// The driver of depthwise convolutions (one filter per channel), vectorised over channels.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "backends/cpu/kernels/qconv/slab.h"
+#include "backends/cpu/kernels/qconv/tiles.h"
+
+namespace kvant::backends::cpu {
+namespace {
+
+constexpr int64_t kMaxTaps = 256;
+
+struct Layout {
+  int64_t blocks, tap_groups, block_bytes, lanes;
+
+  Layout(const DepthwiseTiles& tiles, const ConvShape& s) {
+    blocks = (s.c + tiles.lanes - 1) / tiles.lanes;
+    tap_groups = (s.kh * s.kw + tiles.taps_together - 1) / tiles.taps_together;
+    block_bytes = tap_groups * tiles.taps_together * tiles.lanes * tiles.element;
+    lanes = blocks * tiles.lanes;
+  }
+  size_t start() const { return static_cast<size_t>(blocks * block_bytes); }
+  size_t multiplier() const { return start() + static_cast<size_t>(lanes) * 4; }
+  size_t bias() const { return multiplier() + static_cast<size_t>(lanes) * 4; }
+  size_t bytes() const { return bias() + static_cast<size_t>(lanes) * 4; }
+};
+
+}  // namespace
+
+std::string depthwise_why_not(const QConvDesc& desc) {
+  const ConvShape& s = desc.shape;
+  if (!s.depthwise()) return fmt::format("not depthwise ({} groups of {} channels)", s.group, s.c);
+  if (s.kh * s.kw > kMaxTaps) return fmt::format("{}x{} taps, above {}", s.kh, s.kw, kMaxTaps);
+  return {};
+}
+
+size_t depthwise_packed_bytes(const DepthwiseTiles& tiles, const QConvDesc& desc) {
+  return Layout(tiles, desc.shape).bytes();
+}
+
+void depthwise_pack(const DepthwiseTiles& tiles, const QConvDesc& desc, const QConvWeights& weights,
+                    std::byte* packed) {
+  const ConvShape& s = desc.shape;
+  const Layout layout(tiles, s);
+  std::memset(packed, 0, layout.bytes());
+  int32_t* start = reinterpret_cast<int32_t*>(packed + layout.start());
+  float* multiplier = reinterpret_cast<float*>(packed + layout.multiplier());
+  float* bias = reinterpret_cast<float*>(packed + layout.bias());
+  const int32_t zero_point = tiles.element == 2 ? 0 : desc.x_zero_point + (desc.x_signed ? 128 : 0);
+  for (int64_t i = 0; i < layout.lanes; ++i) {
+    const int64_t block = i / tiles.lanes;
+    const int lane = static_cast<int>(i % tiles.lanes);
+    const int64_t channel = block * tiles.lanes + tiles.channel_of(tiles.lanes, lane);
+    if (channel >= s.c) continue;
+    const int8_t* filter = weights.w + channel * s.kh * s.kw;
+    std::byte* out = packed + block * layout.block_bytes;
+    int32_t sum = 0;
+    for (int64_t tap = 0; tap < s.kh * s.kw; ++tap) {
+      const int64_t at = (tap / tiles.taps_together * tiles.lanes + lane) * tiles.taps_together + tap % tiles.taps_together;
+      if (tiles.element == 1) {
+        reinterpret_cast<int8_t*>(out)[at] = filter[tap];
+      } else {
+        reinterpret_cast<int16_t*>(out)[at] = filter[tap];
+      }
+      sum += filter[tap];
+    }
+    start[i] = -zero_point * sum;
+    multiplier[i] = weights.multiplier[channel];
+    bias[i] = weights.bias[channel];
+  }
+}
+
+size_t depthwise_scratch_bytes(const DepthwiseTiles& tiles, const QConvDesc& desc) {
+  return Slab(desc, tiles.element, !Slab::readable_in_place(desc, tiles.element, 4)).scratch_bytes();
+}
+
+void depthwise_run(const DepthwiseTiles& tiles, const QConvDesc& desc, const QConvPointers& p, int thread,
+                   int threads) {
+  const ConvShape& s = desc.shape;
+  const Layout layout(tiles, s);
+  const Slab slab(desc, tiles.element, !Slab::readable_in_place(desc, tiles.element, 4));
+  std::byte* scratch = p.scratch + static_cast<size_t>(thread) * slab.scratch_bytes();
+  const int64_t residual_bytes = code_bytes(desc.epilogue.residual), y_bytes = code_bytes(desc.epilogue.output);
+
+  // Taps that only fill up a group read the first tap and have zero weights.
+  std::array<int64_t, kMaxTaps + 8> taps{};
+  for (int64_t i = 0; i < s.kh * s.kw; ++i) {
+    taps[static_cast<size_t>(i)] =
+        i / s.kw * s.dilation_h * slab.row_bytes() + i % s.kw * s.dilation_w * slab.pixel_bytes();
+  }
+  DepthwiseArgs args;
+  args.pixel_stride = s.stride_w * slab.pixel_bytes();
+  args.pixels = s.wo;
+  args.taps = taps.data();
+  args.tap_groups = layout.tap_groups;
+  args.out.residual_stride = s.k * residual_bytes;
+  args.out.y_stride = s.k * y_bytes;
+  args.out.epilogue = &desc.epilogue;
+
+  const int64_t last = s.n * s.ho * (thread + 1) / threads;
+  for (int64_t row = s.n * s.ho * thread / threads; row < last;) {
+    const int64_t count = std::min({slab.rows_per_chunk(), last - row, s.ho - row % s.ho});
+    const std::byte* x = slab.prepare(p.x, row / s.ho, row % s.ho, count, scratch);
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t pixel = (row + i) * s.wo;
+      for (int64_t block = 0; block < layout.blocks; ++block) {
+        const int64_t channel = block * tiles.lanes;
+        args.x = x + i * s.stride_h * slab.row_bytes() + channel * tiles.element;
+        args.out.w = p.packed + block * layout.block_bytes;
+        args.out.start = reinterpret_cast<const int32_t*>(p.packed + layout.start()) + channel;
+        args.out.multiplier = reinterpret_cast<const float*>(p.packed + layout.multiplier()) + channel;
+        args.out.bias = reinterpret_cast<const float*>(p.packed + layout.bias()) + channel;
+        args.out.channels = std::min<int64_t>(tiles.lanes, s.c - channel);
+        args.out.residual = p.residual == nullptr ? nullptr : p.residual + (pixel * s.k + channel) * residual_bytes;
+        args.out.y = p.y + (pixel * s.k + channel) * y_bytes;
+        tiles.row(args);
+      }
+    }
+    row += count;
+  }
+}
+
+}  // namespace kvant::backends::cpu
