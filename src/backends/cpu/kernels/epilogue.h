@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What integer kernels do with an exact int32 sum: the three forms of docs/lowered-ops.md, as plain data, and their
-// scalar definition on tensor/quantize.h. Vector code is tested bit for bit against finish_code() and finish_real().
+// What integer kernels do with an exact int32 sum: the three forms of docs/lowered-ops.md, as plain data, and
+// their scalar definition on tensor/quantize.h. Vector code is tested bit for bit against finish_code() and
+// finish_real().
 #pragma once
 
 #include <cmath>
@@ -17,7 +18,9 @@ enum class Code : uint8_t { None, U8, I8, F32 };
 inline int64_t code_bytes(Code code) { return code == Code::F32 ? 4 : 1; }
 
 // A code as u8: i8 is held as value + 128, so that one kernel serves both (its zero point moves by 128 too).
-inline uint8_t as_unsigned(uint8_t bits, bool is_signed) { return is_signed ? static_cast<uint8_t>(bits ^ 0x80) : bits; }
+inline uint8_t as_unsigned(uint8_t bits, bool is_signed) {
+  return is_signed ? static_cast<uint8_t>(bits ^ 0x80) : bits;
+}
 
 struct Epilogue {
   Code output = Code::U8;
@@ -40,8 +43,8 @@ inline float residual_at(const Epilogue& e, const uint8_t* residual, int64_t i) 
 }
 
 // The value before activation and rounding. `residual` is a row of residual elements, or nullptr.
-inline float epilogue_value(const Epilogue& e, int32_t acc, float multiplier, float bias, const uint8_t* residual,
-                            int64_t i) {
+inline float epilogue_value(const Epilogue& e, int32_t acc, float multiplier, float bias,
+                            const uint8_t* residual, int64_t i) {
   float v = std::fma(static_cast<float>(acc), multiplier, bias);
   if (e.residual != Code::None) v = std::fma(residual_at(e, residual, i), e.residual_multiplier, v);
   return v;

@@ -58,7 +58,8 @@ void depthwise_pack(const DepthwiseTiles& tiles, const QConvDesc& desc, const QC
     std::byte* out = packed + block * layout.block_bytes;
     int32_t sum = 0;
     for (int64_t tap = 0; tap < s.kh * s.kw; ++tap) {
-      const int64_t at = (tap / tiles.taps_together * tiles.lanes + lane) * tiles.taps_together + tap % tiles.taps_together;
+      const int64_t at =
+          (tap / tiles.taps_together * tiles.lanes + lane) * tiles.taps_together + tap % tiles.taps_together;
       if (tiles.element == 1) {
         reinterpret_cast<int8_t*>(out)[at] = filter[tap];
       } else {
@@ -82,7 +83,8 @@ void depthwise_run(const DepthwiseTiles& tiles, const QConvDesc& desc, const QCo
   const Layout layout(tiles, s);
   const Slab slab(desc, tiles.element, !Slab::readable_in_place(desc, tiles.element, 4));
   std::byte* scratch = p.scratch + static_cast<size_t>(thread) * slab.scratch_bytes();
-  const int64_t residual_bytes = code_bytes(desc.epilogue.residual), y_bytes = code_bytes(desc.epilogue.output);
+  const int64_t residual_bytes = code_bytes(desc.epilogue.residual),
+                y_bytes = code_bytes(desc.epilogue.output);
 
   // Taps that only fill up a group read the first tap and have zero weights.
   std::array<int64_t, kMaxTaps + 8> taps{};
@@ -113,7 +115,8 @@ void depthwise_run(const DepthwiseTiles& tiles, const QConvDesc& desc, const QCo
         args.out.multiplier = reinterpret_cast<const float*>(p.packed + layout.multiplier()) + channel;
         args.out.bias = reinterpret_cast<const float*>(p.packed + layout.bias()) + channel;
         args.out.channels = std::min<int64_t>(tiles.lanes, s.c - channel);
-        args.out.residual = p.residual == nullptr ? nullptr : p.residual + (pixel * s.k + channel) * residual_bytes;
+        args.out.residual =
+            p.residual == nullptr ? nullptr : p.residual + (pixel * s.k + channel) * residual_bytes;
         args.out.y = p.y + (pixel * s.k + channel) * y_bytes;
         tiles.row(args);
       }

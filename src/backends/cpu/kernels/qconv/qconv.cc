@@ -9,15 +9,16 @@ namespace {
 
 template <const DenseTiles& tiles>
 QConvKernel dense(std::string_view name, Isa isa) {
-  return {name,
-          isa,
-          dense_why_not,
-          [](const QConvDesc& d) { return dense_packed_bytes(tiles, d); },
-          [](const QConvDesc& d, const QConvWeights& w, std::byte* packed) { dense_pack(tiles, d, w, packed); },
-          [](const QConvDesc& d) { return dense_scratch_bytes(tiles, d); },
-          [](const QConvDesc& d, const QConvPointers& p, int thread, int threads) {
-            dense_run(tiles, d, p, thread, threads);
-          }};
+  return {
+      name,
+      isa,
+      dense_why_not,
+      [](const QConvDesc& d) { return dense_packed_bytes(tiles, d); },
+      [](const QConvDesc& d, const QConvWeights& w, std::byte* packed) { dense_pack(tiles, d, w, packed); },
+      [](const QConvDesc& d) { return dense_scratch_bytes(tiles, d); },
+      [](const QConvDesc& d, const QConvPointers& p, int thread, int threads) {
+        dense_run(tiles, d, p, thread, threads);
+      }};
 }
 
 template <const DepthwiseTiles& tiles>
@@ -26,7 +27,9 @@ QConvKernel depthwise(std::string_view name, Isa isa) {
           isa,
           depthwise_why_not,
           [](const QConvDesc& d) { return depthwise_packed_bytes(tiles, d); },
-          [](const QConvDesc& d, const QConvWeights& w, std::byte* packed) { depthwise_pack(tiles, d, w, packed); },
+          [](const QConvDesc& d, const QConvWeights& w, std::byte* packed) {
+            depthwise_pack(tiles, d, w, packed);
+          },
           [](const QConvDesc& d) { return depthwise_scratch_bytes(tiles, d); },
           [](const QConvDesc& d, const QConvPointers& p, int thread, int threads) {
             depthwise_run(tiles, d, p, thread, threads);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Integer convolution over channels-last codes, as an implicit GEMM: exact int32 sums, then the epilogue. A product of
-// matrices [M,K] x [N,K]^T is the case h = 1, w = M, c = K, k = N of a 1x1 window.
+// Integer convolution over channels-last codes, as an implicit GEMM: exact int32 sums, then the epilogue. A
+// product of matrices [M,K] x [N,K]^T is the case h = 1, w = M, c = K, k = N of a 1x1 window.
 #pragma once
 
 #include <cstddef>

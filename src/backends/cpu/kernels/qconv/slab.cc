@@ -10,7 +10,9 @@ namespace {
 constexpr int64_t kChunkBytes = 160 * 1024;
 constexpr int64_t kSlack = 64;  // runs are read in whole dwords, past their end
 
-int64_t window_rows(const ConvShape& s, int64_t rows) { return (rows - 1) * s.stride_h + (s.kh - 1) * s.dilation_h + 1; }
+int64_t window_rows(const ConvShape& s, int64_t rows) {
+  return (rows - 1) * s.stride_h + (s.kh - 1) * s.dilation_h + 1;
+}
 
 }  // namespace
 
@@ -35,7 +37,8 @@ size_t Slab::scratch_bytes() const {
   return static_cast<size_t>((bytes + 63) / 64 * 64);
 }
 
-const std::byte* Slab::prepare(const uint8_t* x, int64_t image, int64_t row, int64_t rows, std::byte* scratch) const {
+const std::byte* Slab::prepare(const uint8_t* x, int64_t image, int64_t row, int64_t rows,
+                               std::byte* scratch) const {
   const ConvShape& s = desc_.shape;
   x += image * s.h * s.w * s.c;
   if (!copy_) return reinterpret_cast<const std::byte*>(x + row * s.stride_h * row_bytes_);
@@ -76,11 +79,12 @@ void Slab::fill(int64_t count, std::byte* out) const {
 
 QConvDesc flattened(const QConvDesc& desc) {
   const ConvShape& s = desc.shape;
-  const bool flat = s.pointwise() && s.stride_h == 1 && s.stride_w == 1 && s.top == 0 && s.left == 0 && s.ho == s.h &&
-                    s.wo == s.w;
+  const bool flat = s.pointwise() && s.stride_h == 1 && s.stride_w == 1 && s.top == 0 && s.left == 0 &&
+                    s.ho == s.h && s.wo == s.w;
   QConvDesc result = desc;
   if (!flat) return result;
-  // Rows of a length that every tile divides, when there is one, so that chunks and threads can share them out.
+  // Rows of a length that every tile divides, when there is one, so that chunks and threads can share them
+  // out.
   const int64_t pixels = s.n * s.h * s.w;
   int64_t width = pixels;
   for (int64_t candidate : {56, 28, 14, 48, 32, 24, 16}) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The window of input rows that a thread works on. Where the input can be read in place (no padding, u8, dword-sized
-// runs) it is; else rows are copied into scratch with their border, as u8 codes or as int16 without zero point.
+// The window of input rows that a thread works on. Where the input can be read in place (no padding, u8,
+// dword-sized runs) it is; else rows are copied into scratch with their border, as u8 codes or as int16
+// without zero point.
 #pragma once
 
 #include "backends/cpu/kernels/qconv/qconv.h"
@@ -18,8 +19,10 @@ class Slab {
   // Output rows that are handled together: as many as keep the window within a share of the L2 cache.
   int64_t rows_per_chunk() const { return rows_per_chunk_; }
   size_t scratch_bytes() const;
-  // Makes the input of output rows [row, row + rows) of image `image` readable; returns the first tap of the first one.
-  const std::byte* prepare(const uint8_t* x, int64_t image, int64_t row, int64_t rows, std::byte* scratch) const;
+  // Makes the input of output rows [row, row + rows) of image `image` readable; returns the first tap of the
+  // first one.
+  const std::byte* prepare(const uint8_t* x, int64_t image, int64_t row, int64_t rows,
+                           std::byte* scratch) const;
 
   int64_t row_bytes() const { return row_bytes_; }      // from input row to input row
   int64_t pixel_bytes() const { return pixel_bytes_; }  // from input pixel to input pixel
@@ -36,7 +39,8 @@ class Slab {
   int64_t pixel_bytes_, row_bytes_, rows_per_chunk_;
 };
 
-// For a pointwise convolution with stride 1 all pixels lie in one row: the same convolution as n = h = ho = 1.
+// For a pointwise convolution with stride 1 all pixels lie in one row: the same convolution as n = h = ho
+// = 1.
 QConvDesc flattened(const QConvDesc& desc);
 
 }  // namespace kvant::backends::cpu

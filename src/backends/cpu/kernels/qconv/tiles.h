@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What differs between instruction sets: the innermost tile functions and the packed form that they read. The drivers
-// (dense.cc, depthwise.cc) are the same for all.
+// What differs between instruction sets: the innermost tile functions and the packed form that they read. The
+// drivers (dense.cc, depthwise.cc) are the same for all.
 #pragma once
 
 #include "backends/cpu/kernels/qconv/qconv.h"
@@ -9,12 +9,12 @@ namespace kvant::backends::cpu {
 
 // One tile: `pixels` neighbours in a row of the output by one block of output channels. Strides are in bytes.
 struct TileArgs {
-  const std::byte* x = nullptr;  // first tap of the first pixel
-  int64_t pixel_stride = 0;      // from a pixel's first tap to its neighbour's
+  const std::byte* x = nullptr;                   // first tap of the first pixel
+  int64_t pixel_stride = 0;                       // from a pixel's first tap to its neighbour's
   int64_t segment_rows = 1, segment_columns = 1;  // the taps as runs of `dwords` * 4 contiguous bytes
   int64_t row_step = 0, column_step = 0;          // from run to run
   int64_t dwords = 0;
-  const std::byte* w = nullptr;  // [run][dword][lane][4 bytes]
+  const std::byte* w = nullptr;    // [run][dword][lane][4 bytes]
   const int32_t* start = nullptr;  // initial sums, by lane
   const float* multiplier = nullptr;
   const float* bias = nullptr;
@@ -35,9 +35,9 @@ struct TileWidth {
 };
 
 struct DenseTiles {
-  int element = 1;               // bytes of an activation: 1 (u8 codes), or 2 (int16, zero point already taken off)
+  int element = 1;  // bytes of an activation: 1 (u8 codes), or 2 (int16, zero point already taken off)
   int width_count = 0;
-  TileWidth widths[3];           // lanes falling; the last one takes what is left
+  TileWidth widths[3];                               // lanes falling; the last one takes what is left
   int (*channel_of)(int lanes, int lane) = nullptr;  // lane -> channel within the block
 };
 
@@ -47,7 +47,7 @@ struct DepthwiseArgs {
   int64_t pixel_stride = 0, pixels = 0;
   const int64_t* taps = nullptr;  // offset of each tap in bytes, tap_groups * taps_together of them
   int64_t tap_groups = 0;
-  TileArgs out;                   // w, start, multiplier, bias, residual, y, channels, epilogue
+  TileArgs out;  // w, start, multiplier, bias, residual, y, channels, epilogue
 };
 
 struct DepthwiseTiles {
@@ -64,15 +64,18 @@ extern const DepthwiseTiles kDepthwise64Avx512vnni, kDepthwise16Avx2, kDepthwise
 // The drivers, for any tiles.
 std::string dense_why_not(const QConvDesc& desc);
 size_t dense_packed_bytes(const DenseTiles& tiles, const QConvDesc& desc);
-void dense_pack(const DenseTiles& tiles, const QConvDesc& desc, const QConvWeights& weights, std::byte* packed);
+void dense_pack(const DenseTiles& tiles, const QConvDesc& desc, const QConvWeights& weights,
+                std::byte* packed);
 size_t dense_scratch_bytes(const DenseTiles& tiles, const QConvDesc& desc);
-void dense_run(const DenseTiles& tiles, const QConvDesc& desc, const QConvPointers& pointers, int thread, int threads);
+void dense_run(const DenseTiles& tiles, const QConvDesc& desc, const QConvPointers& pointers, int thread,
+               int threads);
 
 std::string depthwise_why_not(const QConvDesc& desc);
 size_t depthwise_packed_bytes(const DepthwiseTiles& tiles, const QConvDesc& desc);
-void depthwise_pack(const DepthwiseTiles& tiles, const QConvDesc& desc, const QConvWeights& weights, std::byte* packed);
+void depthwise_pack(const DepthwiseTiles& tiles, const QConvDesc& desc, const QConvWeights& weights,
+                    std::byte* packed);
 size_t depthwise_scratch_bytes(const DepthwiseTiles& tiles, const QConvDesc& desc);
-void depthwise_run(const DepthwiseTiles& tiles, const QConvDesc& desc, const QConvPointers& pointers, int thread,
-                   int threads);
+void depthwise_run(const DepthwiseTiles& tiles, const QConvDesc& desc, const QConvPointers& pointers,
+                   int thread, int threads);
 
 }  // namespace kvant::backends::cpu

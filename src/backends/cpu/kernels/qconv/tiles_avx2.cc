@@ -14,7 +14,8 @@ constexpr int kLanes = 16;
 int same_channel(int, int lane) { return lane; }
 
 // Eight channels from `first` on of one pixel: acc to result. Reads and writes only the block's channels.
-KVANT_INLINE void finish_eight(const TileArgs& a, __m256i acc, int64_t first, const uint8_t* residual, uint8_t* y) {
+KVANT_INLINE void finish_eight(const TileArgs& a, __m256i acc, int64_t first, const uint8_t* residual,
+                               uint8_t* y) {
   const Epilogue& e = *a.epilogue;
   const int64_t count = a.channels - first < 8 ? a.channels - first : 8;
   __m256 v = _mm256_fmadd_ps(_mm256_cvtepi32_ps(acc), _mm256_loadu_ps(a.multiplier + first),
@@ -87,14 +88,17 @@ void depthwise_row(const DepthwiseArgs& a) {
     __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a.out.start + 8));
     const std::byte* w = a.out.w;
     for (int64_t t = 0; t < a.tap_groups; ++t, w += 32) {
-      // The slab has slack behind its end, so whole vectors may be read; lanes beyond the channels are not stored.
+      // The slab has slack behind its end, so whole vectors may be read; lanes beyond the channels are not
+      // stored.
       const std::byte* x = a.x + p * a.pixel_stride + a.taps[t];
       const __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x));
       const __m256i weights = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w));
       const __m256i c0 = _mm256_cvtepi16_epi32(_mm256_castsi256_si128(codes));
       const __m256i c1 = _mm256_cvtepi16_epi32(_mm256_extracti128_si256(codes, 1));
-      low = _mm256_add_epi32(low, _mm256_mullo_epi32(c0, _mm256_cvtepi16_epi32(_mm256_castsi256_si128(weights))));
-      high = _mm256_add_epi32(high, _mm256_mullo_epi32(c1, _mm256_cvtepi16_epi32(_mm256_extracti128_si256(weights, 1))));
+      low = _mm256_add_epi32(low,
+                             _mm256_mullo_epi32(c0, _mm256_cvtepi16_epi32(_mm256_castsi256_si128(weights))));
+      high = _mm256_add_epi32(
+          high, _mm256_mullo_epi32(c1, _mm256_cvtepi16_epi32(_mm256_extracti128_si256(weights, 1))));
     }
     finish_pixel(a.out, low, high, p);
   }
@@ -103,7 +107,10 @@ void depthwise_row(const DepthwiseArgs& a) {
 }  // namespace
 
 const DenseTiles kTiles6x16Avx2 = {
-    2, 1, {{kLanes, 6, {nullptr, tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>}}, {}, {}}, same_channel};
+    2,
+    1,
+    {{kLanes, 6, {nullptr, tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>}}, {}, {}},
+    same_channel};
 const DepthwiseTiles kDepthwise16Avx2 = {2, kLanes, 1, depthwise_row, same_channel};
 
 }  // namespace kvant::backends::cpu

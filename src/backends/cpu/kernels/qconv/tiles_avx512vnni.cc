@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tiles on vpdpbusd: sums of 4 products u8*s8 per lane, exact. Output channels of a block are permuted over the lanes
-// (channel_of below) so that the in-lane pack instructions give them back in order.
+// Tiles on vpdpbusd: sums of 4 products u8*s8 per lane, exact. Output channels of a block are permuted over
+// the lanes (channel_of below) so that the in-lane pack instructions give them back in order. GCC 12 takes
+// the intrinsics' own undefined operands for our mistake (GCC bug 105593).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
 
 #include "backends/cpu/kernels/qconv/tiles.h"
@@ -18,10 +21,11 @@ int channel_of_lane(int lanes, int lane) {
 
 KVANT_INLINE __mmask64 first_lanes(int64_t count) { return count >= 64 ? ~0ull : (1ull << count) - 1; }
 
-// ---- Epilogue without activation to codes: what nearly every layer of a network has. -------------------------------
+// ---- Epilogue without activation to codes: what nearly every layer of a network has.
+// -------------------------------
 
 struct CodeConstants {
-  __m512 high;            // high - zero_point: before rounding, so that the conversion cannot overflow upwards
+  __m512 high;  // high - zero_point: before rounding, so that the conversion cannot overflow upwards
   __m512i zero_point16, low;
   __m512 residual_multiplier;
   __m512i residual_zero_point, residual_flip;
@@ -44,10 +48,11 @@ template <int V>
 KVANT_INLINE void load_residual(const uint8_t* residual, __mmask64 lanes, __m512i flip, __m512i (&out)[V]) {
   const __m512i bytes = _mm512_xor_si512(_mm512_maskz_loadu_epi8(lanes, residual), flip);
   if constexpr (V == 4) {
-    const __m512i first = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(0, -1, -1, -1, 1, -1, -1, -1, 2, -1, -1, -1, 3, -1, -1, -1));
+    const __m512i first =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, -1, -1, -1, 1, -1, -1, -1, 2, -1, -1, -1, 3, -1, -1, -1));
 #pragma GCC unroll 4
-    for (int r = 0; r < V; ++r) out[r] = _mm512_shuffle_epi8(bytes, _mm512_add_epi32(first, _mm512_set1_epi32(4 * r)));
+    for (int r = 0; r < V; ++r)
+      out[r] = _mm512_shuffle_epi8(bytes, _mm512_add_epi32(first, _mm512_set1_epi32(4 * r)));
   } else if constexpr (V == 2) {
     const __m512i words = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(bytes));
     out[0] = _mm512_unpacklo_epi16(words, _mm512_setzero_si512());
@@ -57,7 +62,8 @@ KVANT_INLINE void load_residual(const uint8_t* residual, __mmask64 lanes, __m512
   }
 }
 
-// Codes of V vectors of rounded values: packed in order, clamped below (above was done before rounding), stored.
+// Codes of V vectors of rounded values: packed in order, clamped below (above was done before rounding),
+// stored.
 template <int V>
 KVANT_INLINE void store_codes(const CodeConstants& c, const __m512i (&q)[V], __mmask64 lanes, uint8_t* y) {
   if constexpr (V == 4) {
@@ -72,33 +78,36 @@ KVANT_INLINE void store_codes(const CodeConstants& c, const __m512i (&q)[V], __m
       _mm512_mask_storeu_epi8(y, lanes, bytes);
     }
   } else {
-    __m512i words = V == 2 ? _mm512_packs_epi32(q[0], q[V - 1])
-                           : _mm512_castsi256_si512(_mm512_cvtsepi32_epi16(q[0]));
+    __m512i words =
+        V == 2 ? _mm512_packs_epi32(q[0], q[V - 1]) : _mm512_castsi256_si512(_mm512_cvtsepi32_epi16(q[0]));
     words = _mm512_max_epi16(_mm512_adds_epi16(words, c.zero_point16), c.low);
     _mm256_mask_storeu_epi8(y, static_cast<__mmask32>(lanes), _mm512_cvtepi16_epi8(words));
   }
 }
 
 template <int V, bool residual>
-KVANT_INLINE void finish_codes(const TileArgs& a, const CodeConstants& c, const __m512 (&m)[V], const __m512 (&b)[V],
-                               __m512i* acc, int64_t pixel, __mmask64 lanes) {
+KVANT_INLINE void finish_codes(const TileArgs& a, const CodeConstants& c, const __m512 (&m)[V],
+                               const __m512 (&b)[V], __m512i* acc, int64_t pixel, __mmask64 lanes) {
   __m512i r[V], q[V];
   if constexpr (residual) load_residual<V>(a.residual + pixel * a.residual_stride, lanes, c.residual_flip, r);
 #pragma GCC unroll 4
   for (int i = 0; i < V; ++i) {
     __m512 v = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i]), m[i], b[i]);
     if constexpr (residual) {
-      v = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(r[i], c.residual_zero_point)), c.residual_multiplier, v);
+      v = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(r[i], c.residual_zero_point)),
+                          c.residual_multiplier, v);
     }
     q[i] = _mm512_cvtps_epi32(_mm512_min_ps(v, c.high));
   }
   store_codes<V>(c, q, lanes, a.y + pixel * a.y_stride);
 }
 
-// ---- Epilogue of any form, over a row of values in channel order. ---------------------------------------------------
+// ---- Epilogue of any form, over a row of values in channel order.
+// ---------------------------------------------------
 
 KVANT_INLINE __m512 any_residual(const Epilogue& e, const uint8_t* residual, int64_t i, __mmask16 mask) {
-  if (e.residual == Code::F32) return _mm512_maskz_loadu_ps(mask, reinterpret_cast<const float*>(residual) + i);
+  if (e.residual == Code::F32)
+    return _mm512_maskz_loadu_ps(mask, reinterpret_cast<const float*>(residual) + i);
   const __m128i bytes = _mm_maskz_loadu_epi8(mask, residual + i);
   const __m512i codes = e.residual == Code::I8 ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes);
   return _mm512_cvtepi32_ps(_mm512_sub_epi32(codes, _mm512_set1_epi32(e.residual_zero_point)));
@@ -112,6 +121,39 @@ KVANT_INLINE __m128i any_codes(const Epilogue& e, __m512 v) {
   return _mm512_cvtepi32_epi8(_mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(e.zero_point)));
 }
 
+// The activation functions that are a few instructions, operation by operation as activate() has them.
+KVANT_INLINE __m512 clip(__m512 x, __m512 low, __m512 high) {
+  x = _mm512_mask_mov_ps(x, _mm512_cmp_ps_mask(x, low, _CMP_LT_OQ), low);
+  return _mm512_mask_mov_ps(x, _mm512_cmp_ps_mask(x, high, _CMP_GT_OQ), high);
+}
+
+KVANT_INLINE bool activate_vector(const Epilogue& e, __m512& x) {
+  const __m512 zero = _mm512_setzero_ps(), one = _mm512_set1_ps(1.0f);
+  const __m512 alpha = _mm512_set1_ps(e.alpha), beta = _mm512_set1_ps(e.beta);
+  const __mmask16 negative = _mm512_cmp_ps_mask(x, zero, _CMP_LT_OQ);
+  switch (e.activation) {
+    case Activation::Relu:
+      x = _mm512_mask_mov_ps(x, negative, zero);
+      return true;
+    case Activation::Clip:
+      x = clip(x, alpha, beta);
+      return true;
+    case Activation::LeakyRelu:
+      x = _mm512_mask_mul_ps(x, negative, alpha, x);
+      return true;
+    case Activation::HardSigmoid:
+      x = clip(_mm512_add_ps(_mm512_mul_ps(alpha, x), beta), zero, one);
+      return true;
+    case Activation::HardSwish: {
+      const __m512 ramp = _mm512_add_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.0f / 6.0f)), _mm512_set1_ps(0.5f));
+      x = _mm512_mul_ps(x, clip(ramp, zero, one));
+      return true;
+    }
+    default:
+      return false;
+  }
+}
+
 [[gnu::noinline]] void finish_any(const Epilogue& e, float* values, int64_t channels, const uint8_t* residual,
                                   uint8_t* y) {
   for (int64_t i = 0; i < channels; i += 16) {
@@ -121,11 +163,13 @@ KVANT_INLINE __m128i any_codes(const Epilogue& e, __m512 v) {
       v = _mm512_fmadd_ps(any_residual(e, residual, i, mask), _mm512_set1_ps(e.residual_multiplier), v);
     }
     if (e.activation != Activation::None) {
-      _mm512_storeu_ps(values + i, v);
-      for (int64_t j = i; j < i + 16 && j < channels; ++j) {
-        values[j] = activate(e.activation, values[j], e.alpha, e.beta);
+      if (!activate_vector(e, v)) {
+        _mm512_storeu_ps(values + i, v);
+        for (int64_t j = i; j < i + 16 && j < channels; ++j) {
+          values[j] = activate(e.activation, values[j], e.alpha, e.beta);
+        }
+        v = _mm512_loadu_ps(values + i);
       }
-      v = _mm512_loadu_ps(values + i);
       if (e.codes()) v = _mm512_mul_ps(v, _mm512_set1_ps(e.inverse_scale));
     }
     if (e.codes()) {
@@ -137,8 +181,8 @@ KVANT_INLINE __m128i any_codes(const Epilogue& e, __m512 v) {
 }
 
 template <int V>
-KVANT_INLINE void finish_slowly(const TileArgs& a, const __m512 (&m)[V], const __m512 (&b)[V], const __m512i* acc,
-                                int64_t pixel) {
+KVANT_INLINE void finish_slowly(const TileArgs& a, const __m512 (&m)[V], const __m512 (&b)[V],
+                                const __m512i* acc, int64_t pixel) {
   alignas(64) float values[16 * V];
 #pragma GCC unroll 4
   for (int i = 0; i < V; ++i) {
@@ -177,14 +221,17 @@ KVANT_INLINE void finish_tile(const TileArgs& a, __m512i (&acc)[M * V], int64_t 
   }
 }
 
-// ---- Dense tiles. -----------------------------------------------------------------------------------------------
+// ---- Dense tiles.
+// -----------------------------------------------------------------------------------------------
 
-// Odd multiples of the pixel stride: with the scales 1, 2, 4, 8 of an address they reach 14 pixels from one pointer.
+// Odd multiples of the pixel stride: with the scales 1, 2, 4, 8 of an address they reach 14 pixels from one
+// pointer.
 struct Strides {
   int64_t odd[7];
 };
 
-// The dword of pixel P at byte U*4, in all lanes. Spelled out because compilers spend a register per pixel on it.
+// The dword of pixel P at byte U*4, in all lanes. Spelled out because compilers spend a register per pixel on
+// it.
 template <int P, int U>
 KVANT_INLINE __m512i broadcast(const std::byte* x, const Strides& s) {
   __m512i result;
@@ -260,12 +307,15 @@ void tile(const TileArgs& a) {
   finish_tile<M, V>(a, acc, 0);
 }
 
-// ---- Depthwise. -------------------------------------------------------------------------------------------------
+// ---- Depthwise.
+// -------------------------------------------------------------------------------------------------
 
 // Four taps of 64 channels as four vectors of (channel, tap) dwords, in lane order.
 KVANT_INLINE void interleave(const std::byte* x, const int64_t* taps, __mmask64 lanes, __m512i (&out)[4]) {
-  const __m512i a = _mm512_maskz_loadu_epi8(lanes, x + taps[0]), b = _mm512_maskz_loadu_epi8(lanes, x + taps[1]);
-  const __m512i c = _mm512_maskz_loadu_epi8(lanes, x + taps[2]), d = _mm512_maskz_loadu_epi8(lanes, x + taps[3]);
+  const __m512i a = _mm512_maskz_loadu_epi8(lanes, x + taps[0]),
+                b = _mm512_maskz_loadu_epi8(lanes, x + taps[1]);
+  const __m512i c = _mm512_maskz_loadu_epi8(lanes, x + taps[2]),
+                d = _mm512_maskz_loadu_epi8(lanes, x + taps[3]);
   const __m512i ab0 = _mm512_unpacklo_epi8(a, b), ab1 = _mm512_unpackhi_epi8(a, b);
   const __m512i cd0 = _mm512_unpacklo_epi8(c, d), cd1 = _mm512_unpackhi_epi8(c, d);
   out[0] = _mm512_unpacklo_epi16(ab0, cd0);
@@ -307,20 +357,30 @@ void depthwise_row(const DepthwiseArgs& a) {
 }  // namespace
 
 const DenseTiles kTiles7x64Avx512vnni = {
-    1, 3,
+    1,
+    3,
     {{64, 7, {nullptr, tile<1, 4>, tile<2, 4>, tile<3, 4>, tile<4, 4>, tile<5, 4>, tile<6, 4>, tile<7, 4>}},
-     {32, 8, {nullptr, tile<1, 2>, tile<2, 2>, tile<3, 2>, tile<4, 2>, tile<5, 2>, tile<6, 2>, tile<7, 2>, tile<8, 2>}},
-     {16, 8, {nullptr, tile<1, 1>, tile<2, 1>, tile<3, 1>, tile<4, 1>, tile<5, 1>, tile<6, 1>, tile<7, 1>, tile<8, 1>}}},
+     {32,
+      8,
+      {nullptr, tile<1, 2>, tile<2, 2>, tile<3, 2>, tile<4, 2>, tile<5, 2>, tile<6, 2>, tile<7, 2>,
+       tile<8, 2>}},
+     {16,
+      8,
+      {nullptr, tile<1, 1>, tile<2, 1>, tile<3, 1>, tile<4, 1>, tile<5, 1>, tile<6, 1>, tile<7, 1>,
+       tile<8, 1>}}},
     channel_of_lane};
 
 const DenseTiles kTiles14x32Avx512vnni = {
-    1, 2,
-    {{32, 14,
-      {nullptr, tile<1, 2>, tile<2, 2>, tile<3, 2>, tile<4, 2>, tile<5, 2>, tile<6, 2>, tile<7, 2>, tile<8, 2>, nullptr,
-       tile<10, 2>, nullptr, tile<12, 2>, nullptr, tile<14, 2>}},
-     {16, 14,
-      {nullptr, tile<1, 1>, tile<2, 1>, tile<3, 1>, tile<4, 1>, tile<5, 1>, tile<6, 1>, tile<7, 1>, tile<8, 1>, nullptr,
-       tile<10, 1>, nullptr, tile<12, 1>, nullptr, tile<14, 1>}},
+    1,
+    2,
+    {{32,
+      14,
+      {nullptr, tile<1, 2>, tile<2, 2>, tile<3, 2>, tile<4, 2>, tile<5, 2>, tile<6, 2>, tile<7, 2>,
+       tile<8, 2>, nullptr, tile<10, 2>, nullptr, tile<12, 2>, nullptr, tile<14, 2>}},
+     {16,
+      14,
+      {nullptr, tile<1, 1>, tile<2, 1>, tile<3, 1>, tile<4, 1>, tile<5, 1>, tile<6, 1>, tile<7, 1>,
+       tile<8, 1>, nullptr, tile<10, 1>, nullptr, tile<12, 1>, nullptr, tile<14, 1>}},
      {}},
     channel_of_lane};
 

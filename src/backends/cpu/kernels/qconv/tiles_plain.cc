@@ -13,7 +13,8 @@ void finish_pixel(const TileArgs& a, const int32_t* acc, int64_t pixel) {
   const Epilogue& e = *a.epilogue;
   const uint8_t* residual = a.residual == nullptr ? nullptr : a.residual + pixel * a.residual_stride;
   for (int64_t i = 0; i < a.channels; ++i) {
-    finish(e, epilogue_value(e, acc[i], a.multiplier[i], a.bias[i], residual, i), a.y + pixel * a.y_stride, i);
+    finish(e, epilogue_value(e, acc[i], a.multiplier[i], a.bias[i], residual, i), a.y + pixel * a.y_stride,
+           i);
   }
 }
 
@@ -30,7 +31,8 @@ void tile(const TileArgs& a) {
       for (int64_t k = 0; k < a.dwords; ++k, w += 2 * kLanes) {
         for (int p = 0; p < pixels; ++p) {
           const int16_t* x = reinterpret_cast<const int16_t*>(segment + p * a.pixel_stride) + 2 * k;
-          for (int lane = 0; lane < kLanes; ++lane) acc[p][lane] += x[0] * w[2 * lane] + x[1] * w[2 * lane + 1];
+          for (int lane = 0; lane < kLanes; ++lane)
+            acc[p][lane] += x[0] * w[2 * lane] + x[1] * w[2 * lane + 1];
         }
       }
     }
