@@ -6,10 +6,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "data/folder.h"
 #include "data/image.h"
 #include "tensor/tensor.h"
 
@@ -75,15 +77,21 @@ class Dataset {
   bool guessed_ = false;
 };
 
+// What the user pointed at, opened once: a folder (or an archive in its place), or a file.
+struct Location {
+  std::string path;
+  std::optional<Folder> folder;  // set if `path` is a folder
+};
+
 // What formats.inc lists.
 struct DatasetFormat {
   std::string name;
   // For help and error messages: "MNIST family: train-images-idx3-ubyte[.gz] and labels in a folder".
   std::string what;
-  // Whether `path` (which exists) looks like this format; asked in the order of formats.inc.
-  bool (*recognizes)(const std::string& path);
-  // Opens; `split` is "" when none was asked for. The set is not empty.
-  std::shared_ptr<const DatasetReader> (*open)(const std::string& path, const std::string& split);
+  // Whether what lies there looks like this format; asked in the order of formats.inc.
+  bool (*recognizes)(const Location& location);
+  // Opens; `split` is "" when none was asked for.
+  std::shared_ptr<const DatasetReader> (*open)(const Location& location, const std::string& split);
 };
 
 const std::vector<DatasetFormat>& formats();
@@ -93,7 +101,9 @@ const std::vector<DatasetFormat>& formats();
 //   imagefolder    the name of a subfolder that holds the class folders (default train where train/ and test/
 //   or val/
 //                  are the only folders); all takes every one of them
-//   csv            a value of the column `split` (default: every row)
+//   csv            a value of the column `split` (default: every row); where the pictures do not lie beside
+//   the file,
+//                  an images.tar beside it is taken for them
 //   npz            arrays x_SPLIT and y_SPLIT (default x and y, else x_train and y_train)
 // PATH may be or pass through a .tar, .tar.gz or .tar.zst wherever a folder may stand ("images.tar/photos").
 // Fails on a missing path, an unknown format or split, an empty set, and on what the format refuses.
