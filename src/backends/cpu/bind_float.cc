@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Elementwise float operators: Add and Mul with the broadcasts that networks use, and the activations.
+#include <cmath>
+
+#include "backends/cpu/operands.h"
+#include "tensor/activation.h"
+
+namespace kvant::backends::cpu {
+namespace {
+
+constexpr int64_t kGrain = 4096;
+
+// y = a (op) b, b repeated for each of `rows` rows of `length` elements (length 1: one b for all).
+struct Binary {
+  bool swapped = false;  // the broadcast operand is input 0
+  int64_t rows = 1, length = 0, b_size = 0;
+};
+
+// Whether `b`, leading ones aside, is the end of `a`'s shape.
+bool is_suffix(const Shape& b, const Shape& a) {
+  size_t skip = 0;
+  while (skip < b.size() && b[skip] == 1) ++skip;
+  const size_t rank = b.size() - skip;
+  return rank <= a.size() &&
+         std::equal(b.begin() + static_cast<int64_t>(skip), b.end(), a.end() - static_cast<int64_t>(rank));
+}
+
+Binary describe_binary(const engine::NodeView& view, const Operands& operands) {
+  require(view, operands.dtype(0) == DType::Float32 && operands.dtype(1) == DType::Float32, "only f32");
+  const Shape &first = operands.shape(0), &second = operands.shape(1), &y = output_shape(view);
+  Binary d;
+  d.swapped = first != y;
+  const Shape &a = d.swapped ? second : first, &b = d.swapped ? first : second;
+  require(view, a == y && is_suffix(b, a) && element_count(b) > 0,
+          fmt::format("broadcasting [{}] with [{}] is left to the reference", to_string(first),
+                      to_string(second)));
+  d.b_size = element_count(b);
+  d.rows = d.b_size == 1 ? 1 : element_count(a) / d.b_size;
+  d.length = d.b_size == 1 ? element_count(a) : d.b_size;
+  return d;
+}
+
+std::string prefix_of(const engine::NodeView& view) { return view.node.op == "Add" ? "add_f32" : "mul_f32"; }
+
+std::vector<std::string> binary_tactics(const engine::NodeView& view, std::string&) {
+  describe_binary(view, Operands(view));
+  return isa_tactics(prefix_of(view));
+}
+
+std::unique_ptr<engine::Step> binary_load(const engine::NodeView& view, std::string_view tactic,
+                                          std::vector<Tensor> packed) {
+  Operands operands(view, std::move(packed));
+  const Binary d = describe_binary(view, operands);
+  const ElementKernels& k = kernels_of(view, prefix_of(view), tactic);
+  const bool add = view.node.op == "Add";
+  const auto rows_fn = add ? k.add_f32 : k.mul_f32;
+  const auto scalar_fn = add ? k.add_scalar_f32 : k.mul_scalar_f32;
+  return function_step([=, first = operands.take(0), second = operands.take(1)](const engine::RunArgs& args) {
+    const auto* a = reinterpret_cast<const float*>(d.swapped ? Operands::pointer(second, args, 1)
+                                                             : Operands::pointer(first, args, 0));
+    const auto* b = reinterpret_cast<const float*>(d.swapped ? Operands::pointer(first, args, 0)
+                                                             : Operands::pointer(second, args, 1));
+    auto* y = reinterpret_cast<float*>(args.outputs[0]);
+    if (d.rows == 1) {
+      spread_range(args.team, d.length, kGrain, [&](int64_t i, int64_t end) {
+        if (d.b_size == 1) {
+          scalar_fn(a + i, b[0], y + i, end - i);
+        } else {
+          rows_fn(a + i, b + i, y + i, end - i);
+        }
+      });
+      return;
+    }
+    spread_range(args.team, d.rows, kGrain / d.length + 1, [&](int64_t row, int64_t end) {
+      for (; row < end; ++row) rows_fn(a + row * d.length, b, y + row * d.length, d.length);
+    });
+  });
+}
+
+// ---- Activations.
+// ---------------------------------------------------------------------------------------------------
+
+struct Unary {
+  Activation activation = Activation::None;
+  float alpha = 0, beta = 0;
+  int64_t count = 0;
+};
+
+Unary describe_unary(const engine::NodeView& view, const Operands& operands) {
+  const ir::Attributes& attributes = view.node.attributes;
+  const std::string& op = view.node.op;
+  const auto activation = activation_named(op);
+  require(view, activation.has_value(), "not an activation");
+  Unary d{*activation, 0.0f, 0.0f, element_count(output_shape(view))};
+  require(view, operands.dtype(0) == DType::Float32 && operands.shape(0) == output_shape(view), "only f32");
+  if (op == "Clip") {
+    d.alpha = operands.has(1) ? operands.required(1, "the lower bound").to_floats().at(0) : -INFINITY;
+    d.beta = operands.has(2) ? operands.required(2, "the upper bound").to_floats().at(0) : INFINITY;
+  } else if (op == "LeakyRelu") {
+    d.alpha = attributes.real("alpha", 0.01f);
+  } else if (op == "Elu") {
+    d.alpha = attributes.real("alpha", 1.0f);
+  } else if (op == "HardSigmoid") {
+    d.alpha = attributes.real("alpha", 0.2f);
+    d.beta = attributes.real("beta", 0.5f);
+  } else if (op == "Gelu" && attributes.text("approximate", "none") == "tanh") {
+    d.activation = Activation::GeluTanh;
+  }
+  return d;
+}
+
+std::vector<std::string> unary_tactics(const engine::NodeView& view, std::string&) {
+  describe_unary(view, Operands(view));
+  return {"activation_f32"};
+}
+
+std::unique_ptr<engine::Step> unary_load(const engine::NodeView& view, std::string_view tactic,
+                                         std::vector<Tensor> packed) {
+  require(view, tactic == "activation_f32", fmt::format("unknown tactic '{}'", tactic));
+  Operands operands(view, std::move(packed));
+  const Unary d = describe_unary(view, operands);
+  return function_step([d, x = operands.take(0)](const engine::RunArgs& args) {
+    const auto* from = reinterpret_cast<const float*>(Operands::pointer(x, args, 0));
+    auto* y = reinterpret_cast<float*>(args.outputs[0]);
+    spread_range(args.team, d.count, kGrain, [&](int64_t i, int64_t end) {
+      const size_t n = static_cast<size_t>(end - i);
+      activate(d.activation, std::span<const float>(from + i, n), std::span<float>(y + i, n), d.alpha,
+               d.beta);
+    });
+  });
+}
+
+Binding unary(std::string_view op) { return {op, unary_tactics, pack_constants, unary_load}; }
+
+}  // namespace
+
+Binding bind_add() { return {"Add", binary_tactics, pack_constants, binary_load}; }
+Binding bind_mul() { return {"Mul", binary_tactics, pack_constants, binary_load}; }
+Binding bind_relu() { return unary("Relu"); }
+Binding bind_clip() { return unary("Clip"); }
+Binding bind_leaky_relu() { return unary("LeakyRelu"); }
+Binding bind_elu() { return unary("Elu"); }
+Binding bind_sigmoid() { return unary("Sigmoid"); }
+Binding bind_hard_sigmoid() { return unary("HardSigmoid"); }
+Binding bind_hard_swish() { return unary("HardSwish"); }
+Binding bind_tanh() { return unary("Tanh"); }
+Binding bind_gelu() { return unary("Gelu"); }
+Binding bind_softplus() { return unary("Softplus"); }
+Binding bind_mish() { return unary("Mish"); }
+
+}  // namespace kvant::backends::cpu
