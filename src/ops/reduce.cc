@@ -71,7 +71,7 @@ std::vector<Type> infer_reduction(const ir::InferArgs& args, DTypes set) {
   const Type& x = args.inputs[0];
   require_dtype(args.node.op, set, x.dtype);
   if (!x.shape) return {Type{x.dtype, std::nullopt}};
-  const bool keep_dims = args.attributes().integer("keepdims", 1) != 0;
+  const bool keep_dims = keeps_dims(args.node);
   std::vector<int64_t> axes;
   if (args.has(1)) {
     const auto constant = constant_ints(args, 1, "axes");
@@ -83,6 +83,8 @@ std::vector<Type> infer_reduction(const ir::InferArgs& args, DTypes set) {
   }
   return {Type{x.dtype, reduced_shape(*x.shape, chosen_axes(args.node, axes, x.shape->size()), keep_dims)}};
 }
+
+bool keeps_dims(const ir::Node& node) { return node.attributes.integer("keepdims", 1) != 0; }
 
 std::vector<ir::AttributeDef> reduction_attributes() {
   return {{"keepdims", ir::AttributeKind::Integer}, {"noop_with_empty_axes", ir::AttributeKind::Integer}};

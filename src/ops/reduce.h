@@ -67,7 +67,8 @@ std::vector<Type> reduction_type(const ir::InferArgs& args) {
 // The shape left of `shape` (may have unknown dimensions).
 Shape reduced_shape(const Shape& shape, const std::vector<size_t>& axes, bool keep_dims);
 
-// The attributes that all Reduce* share.
+// The attributes that all Reduce* share, and the value of one of them.
+bool keeps_dims(const ir::Node& node);
 std::vector<ir::AttributeDef> reduction_attributes();
 
 // Converts a double to an element type: floats round; integers truncate and saturate, NaN gives 0.
@@ -91,8 +92,7 @@ R from_double(double x) {
 template <DTypes Set, class Term, class Finish>
 std::vector<Tensor> reduce_sum_of(const ir::EvalArgs& args, Term term, Finish finish) {
   const Tensor& x = args.in(0);
-  const Reduction plan =
-      plan_reduction(x.shape(), reduced_axes(args), args.attributes().integer("keepdims", 1) != 0);
+  const Reduction plan = plan_reduction(x.shape(), reduced_axes(args), keeps_dims(args.node));
   Tensor y;
   visit<Set>(args.node.op, x.dtype(), [&]<class T>() {
     if constexpr (kIsFloat<T>) {
@@ -111,6 +111,29 @@ std::vector<Tensor> reduce_sum_of(const ir::EvalArgs& args, Term term, Finish fi
               return static_cast<T>(result);
           });
     }
+  });
+  return {y};
+}
+
+// ReduceMax (kLargest) and ReduceMin.
+template <bool kLargest>
+std::vector<Tensor> reduce_extreme(const ir::EvalArgs& args) {
+  const Tensor& x = args.in(0);
+  const Reduction plan = plan_reduction(x.shape(), reduced_axes(args), keeps_dims(args.node));
+  Tensor y;
+  visit<DTypes::All>(args.node.op, x.dtype(), [&]<class T>() {
+    // bool as a byte: the states are an array whose elements have addresses.
+    using State = std::conditional_t<std::is_same_v<T, bool>, uint8_t, Computed<T>>;
+    using Limits = std::numeric_limits<Computed<T>>;
+    constexpr auto highest = Limits::has_infinity ? Limits::infinity() : Limits::max();
+    constexpr auto lowest = Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
+    y = reduce<T, T>(
+        x, plan, static_cast<State>(kLargest ? lowest : highest),
+        [](State& best, auto v) {
+          const auto value = static_cast<State>(v);
+          best = kLargest ? maximum(best, value) : minimum(best, value);
+        },
+        [](State best) { return narrow<T>(best); });
   });
   return {y};
 }

@@ -7,6 +7,7 @@ namespace kvant::ops {
 namespace {
 
 constexpr int64_t kMostElements = int64_t{1} << 31;
+constexpr int64_t kMostDimensions = 64;
 
 std::vector<int64_t> ints_of(const Tensor& tensor, std::string_view op, std::string_view what) {
   if (tensor.dtype() != DType::Int64 && tensor.dtype() != DType::Int32) {
@@ -86,6 +87,12 @@ std::optional<int64_t> known_count(const std::optional<Shape>& shape) {
 std::optional<int64_t> known_length(const Type& type) {
   if (!type.shape || type.shape->size() != 1 || (*type.shape)[0] == kUnknownDim) return std::nullopt;
   return (*type.shape)[0];
+}
+
+Shape unknown_shape(std::string_view op, int64_t rank) {
+  if (rank < 0 || rank > kMostDimensions)
+    fail("{}: a result of {} dimensions (most: {})", op, rank, kMostDimensions);
+  return Shape(static_cast<size_t>(rank), kUnknownDim);
 }
 
 Shape checked_result(std::string_view op, Shape shape) {

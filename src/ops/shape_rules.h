@@ -54,6 +54,8 @@ std::vector<size_t> checked_axes(std::string_view op, const std::vector<int64_t>
 std::optional<int64_t> known_count(const std::optional<Shape>& shape);
 // The length of a 1-D shape if it is known (how many dimensions a shape tensor describes).
 std::optional<int64_t> known_length(const Type& type);
+// A shape of `rank` unknown dimensions; fails if a model asks for more than 64.
+Shape unknown_shape(std::string_view op, int64_t rank);
 // Result of an operator that can make much out of little (Expand, Tile, Range ...): fails above 2^31
 // elements.
 Shape checked_result(std::string_view op, Shape shape);

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/reduce.h"
+
+namespace kvant::ops {
+
+// The smallest element over axes; of nothing the highest value of the type (inf for floats). NaN wins. Bool
+// is ordered false < true.
+ir::OpDef reduce_min() {
+  return {.name = "ReduceMin",
+          .max_inputs = 2,
+          .attributes = reduction_attributes(),
+          .traits = ir::Trait::Monotone,
+          .infer = reduction_type<DTypes::All>,
+          .evaluate = [](const ir::EvalArgs& args) { return reduce_extreme<false>(args); }};
+}
+
+}  // namespace kvant::ops

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/reduce.h"
+
+namespace kvant::ops {
+
+// The sum of squares over axes.
+ir::OpDef reduce_sum_square() {
+  return {.name = "ReduceSumSquare",
+          .max_inputs = 2,
+          .attributes = reduction_attributes(),
+          .infer = reduction_type<DTypes::Numbers>,
+          .evaluate = [](const ir::EvalArgs& args) {
+            return reduce_sum_of<DTypes::Numbers>(
+                args, [](auto v) { return multiply_wrapping(v, v); }, [](auto sum, int64_t) { return sum; });
+          }};
+}
+
+}  // namespace kvant::ops
