@@ -59,6 +59,7 @@ class Flags {
 struct Result {
   Json json = Json::object();
   std::string text;
+  std::string notes;  // remarks for standard error ("note: ...\n")
 };
 
 struct Command {

@@ -32,6 +32,7 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   catch_interrupts();
   ProgressBar bar(stderr);
   const Result result = command.run(flags, flags.on("quiet") ? silent_progress() : bar);
+  fmt::print(stderr, "{}", result.notes);
   const std::string text = flags.on("json") ? dump(result.json) : result.text;
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
     fail("cannot write the result to standard output");

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/model_file.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "backends/backends.h"
+#include "base/file.h"
+#include "engine/plan/header.h"
+#include "formats/model.h"
+#include "ops/ops.h"
+
+namespace kvant::cli {
+namespace {
+
+bool is_plan_file(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  constexpr size_t n = sizeof engine::kPlanMagic;
+  return file.bytes().size() >= n && std::memcmp(file.bytes().data(), engine::kPlanMagic, n) == 0;
+}
+
+}  // namespace
+
+ModelFile read_model(const std::filesystem::path& path) {
+  ModelFile model{.path = path, .graph = {}, .plan = {}};
+  if (is_plan_file(path)) {
+    model.plan = engine::read_plan(path, ops::standard());
+  } else {
+    model.graph = formats::read(path);
+  }
+  return model;
+}
+
+ir::Graph read_graph(const std::filesystem::path& path) {
+  ModelFile model = read_model(path);
+  if (model.is_plan())
+    fail("{} is a plan; this command needs the ONNX model that it was built from", path.string());
+  return std::move(*model.graph);
+}
+
+std::span<const engine::Backend* const> backends() {
+  static const std::vector<std::unique_ptr<engine::Backend>> owned = backends::all();
+  static const std::vector<const engine::Backend*> all = [] {
+    std::vector<const engine::Backend*> result;
+    for (const auto& backend : owned) result.push_back(backend.get());
+    return result;
+  }();
+  return all;
+}
+
+LoadedModel load_runner(const ModelFile& model, const RunnerOptions& options) {
+  if (model.is_plan()) {
+    if (options.runner != "engine") {
+      throw UsageError(fmt::format("--runner {} runs ONNX models only; {} is a plan", options.runner,
+                                   model.path.string()));
+    }
+    const ir::Graph& graph = model.plan->graph;
+    const Shape& shape = *graph.value(graph.inputs()[0]).type.shape;
+    const int64_t batch = shape.empty() ? 1 : shape[0];
+    return {std::make_unique<engine::Engine>(*model.plan, backends(),
+                                             engine::EngineOptions{.threads = options.threads}),
+            batch};
+  }
+  return noting([&] { return "while reading " + model.path.string(); },
+                [&]() -> LoadedModel {
+                  if (options.runner == "interpreter") {
+                    return {std::make_unique<ir::Interpreter>(*model.graph, ops::standard()), options.batch};
+                  }
+                  const engine::BuildOptions build{
+                      .batch = options.batch, .threads = options.threads, .mode = options.mode};
+                  engine::Plan plan = engine::build(*model.graph, ops::standard(), backends(), build);
+                  return {std::make_unique<engine::Engine>(std::move(plan), backends()), options.batch};
+                });
+}
+
+Flag runner_flag() {
+  return {.name = "runner",
+          .value = "NAME",
+          .help =
+              "what computes an ONNX model: the engine with Q and DQ as the file says, or the interpreter "
+              "(slow, the oracle)",
+          .fallback = "engine",
+          .choices = {"engine", "interpreter"}};
+}
+
+}  // namespace kvant::cli

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// The model on a command line: an ONNX file (float or QDQ) or a plan, told apart by content, and something
+// that runs it.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+#include "engine/engine.h"
+#include "ir/interpreter.h"
+
+namespace kvant::cli {
+
+struct ModelFile {
+  std::filesystem::path path;
+  std::optional<ir::Graph> graph;    // of an ONNX file
+  std::optional<engine::Plan> plan;  // of a plan
+
+  bool is_plan() const { return plan.has_value(); }
+  const std::map<std::string, std::string>& metadata() const {
+    return is_plan() ? plan->graph.metadata : graph->metadata;
+  }
+};
+
+// Fails with a sentence for what is neither; errors carry the path.
+ModelFile read_model(const std::filesystem::path& path);
+// The same, refusing plans: for commands that need the network itself.
+ir::Graph read_graph(const std::filesystem::path& path);
+
+// All backends of this build, alive as long as the program.
+std::span<const engine::Backend* const> backends();
+
+struct RunnerOptions {
+  std::string runner = "engine";  // engine, interpreter or torch
+  int64_t batch = 1;
+  int threads = 1;
+  engine::Mode mode = engine::Mode::Simulate;
+};
+
+// A runner with the batch size that it takes: of a plan its own, of the interpreter any.
+struct LoadedModel {
+  std::unique_ptr<ir::Runner> runner;
+  int64_t batch = 1;
+};
+
+// `model` must outlive the result. A plan runs on the engine only (UsageError otherwise).
+LoadedModel load_runner(const ModelFile& model, const RunnerOptions& options);
+
+// "--runner" for commands that can choose.
+Flag runner_flag();
+
+}  // namespace kvant::cli
