@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "base/interrupt.h"
+#include "cli/classify.h"
+#include "cli/data_flags.h"
+#include "ir/qdq.h"
+#include "ops/ops.h"
+#include "report/table.h"
+#include "tensor/quantize.h"
+
+namespace kvant::cli {
+namespace {
+
+// What two tensors of one name differ by, over all batches. Codes are compared as codes, and as reals through
+// `scale`.
+struct Difference {
+  bool codes = false;
+  double scale = 1;
+  int64_t count = 0, differing = 0, max_lsb = 0;
+  double max_abs = 0, sum_abs = 0, signal = 0, noise = 0, other = 0, product = 0;
+
+  void add(const Tensor& a, const Tensor& b) {
+    if (a.shape() != b.shape()) fail("shape {} against {}", to_string(a.shape()), to_string(b.shape()));
+    codes = !is_float(a.dtype());
+    const Tensor x = a.cast(DType::Float64), y = b.cast(DType::Float64);
+    for (size_t i = 0; i < static_cast<size_t>(x.size()); ++i) add(x.data<double>()[i], y.data<double>()[i]);
+  }
+  double sqnr_db() const { return noise == 0 ? 200.0 : std::min(200.0, 10 * std::log10(signal / noise)); }
+  double cosine() const {
+    return signal == 0 || other == 0 ? (signal == other ? 1.0 : 0.0) : product / std::sqrt(signal * other);
+  }
+  double share() const {
+    return count == 0 ? 0 : static_cast<double>(differing) / static_cast<double>(count);
+  }
+
+ private:
+  void add(double p, double q) {
+    ++count;
+    const double d = std::abs(p - q);
+    if (p != q) ++differing;
+    if (codes) max_lsb = std::max(max_lsb, static_cast<int64_t>(d));
+    max_abs = std::max(max_abs, d * scale);
+    sum_abs += d * scale;
+    signal += p * p;
+    other += q * q;
+    product += p * q;
+    noise += d * d;
+  }
+};
+
+// One side of the comparison.
+struct Side {
+  ModelFile file;
+  LoadedModel loaded;
+  const ir::Graph& graph() const { return file.is_plan() ? file.plan->graph : *file.graph; }
+};
+
+// Codes of activations: what QuantizeLinear nodes make.
+std::vector<std::string> code_tensors(const ir::Graph& graph) {
+  std::vector<std::string> names;
+  for (const ir::NodeId id : graph.topological_order()) {
+    const ir::Node& node = graph.node(id);
+    if (ir::is_quantize(node) && !graph.is_constant(node.inputs[0]))
+      names.push_back(graph.value(node.outputs[0]).name);
+  }
+  return names;
+}
+
+int64_t fixed_batch(const ModelFile& file) {
+  if (!file.is_plan()) return 0;
+  const Shape& shape = *file.plan->graph.value(file.plan->graph.inputs()[0]).type.shape;
+  return shape.empty() ? 1 : shape[0];
+}
+
+int64_t common_batch(const Side& a, const Side& b, const Flags& flags) {
+  const int64_t x = fixed_batch(a.file), y = fixed_batch(b.file);
+  if (x != 0 && y != 0 && x != y)
+    fail("the plans have batch sizes {} and {}; build them with the same", x, y);
+  return x != 0 ? x : (y != 0 ? y : flags.integer("batch", 1, 65536));
+}
+
+void load(Side& side, const std::vector<std::string>& watched, int64_t batch, const Flags& flags) {
+  if (side.file.is_plan() || flags.text("runner") == "interpreter") {
+    side.loaded = load_runner(side.file, {.runner = side.file.is_plan() ? "engine" : "interpreter",
+                                          .batch = batch,
+                                          .threads = threads_of(flags)});
+    return;
+  }
+  // Fusion must leave the tensors that are compared.
+  engine::BuildOptions build{.batch = batch, .threads = threads_of(flags), .mode = engine::Mode::Simulate};
+  build.watch = watched;
+  side.loaded = {std::make_unique<engine::Engine>(
+                     engine::build(*side.file.graph, ops::standard(), backends(), build), backends()),
+                 batch};
+}
+
+std::vector<std::string> names_of(const Side& side) {
+  if (!side.file.is_plan()) return code_tensors(*side.file.graph);
+  return engine::Engine(*side.file.plan, backends()).watchable();
+}
+
+std::vector<std::string> common_tensors(const Side& a, const Side& b) {
+  std::vector<std::string> x = names_of(a), y = names_of(b);
+  const std::set<std::string> other(y.begin(), y.end());
+  std::erase_if(x, [&](const std::string& name) { return !other.contains(name); });
+  return x;
+}
+
+double scale_of(const Side& a, const Side& b, const std::string& name) {
+  for (const Side* side : {&a, &b}) {
+    if (side->file.is_plan()) continue;
+    const ir::ValueId value = side->graph().find_value(name);
+    if (value == ir::kNone) continue;
+    if (const auto params = ir::params_of(side->graph(), side->graph().value(value).producer))
+      return params->scale[0];
+  }
+  return 1;
+}
+
+Json to_json(const std::string& name, const Difference& d) {
+  return {{"name", name},
+          {"max_abs", d.max_abs},
+          {"mean_abs", d.count == 0 ? 0 : d.sum_abs / static_cast<double>(d.count)},
+          {"sqnr_db", d.sqnr_db()},
+          {"cosine", d.cosine()},
+          {"max_lsb", d.codes ? Json(d.max_lsb) : Json()},
+          {"differing", d.share()}};
+}
+
+struct Outcome {
+  std::map<std::string, Difference> tensors;
+  std::vector<Difference> outputs;
+  int64_t rows = 0, agreeing = 0;
+};
+
+void compare_outputs(const std::vector<Tensor>& x, const std::vector<Tensor>& y, int64_t rows,
+                     Outcome& outcome) {
+  if (x.size() != y.size()) fail("the models have {} and {} outputs", x.size(), y.size());
+  outcome.outputs.resize(x.size());
+  for (size_t i = 0; i < x.size(); ++i) outcome.outputs[i].add(x[i], y[i]);
+  if (x.empty() || x[0].rank() < 2 || !is_float(x[0].dtype())) return;
+  const auto classes = static_cast<size_t>(x[0].size() / x[0].dim(0));
+  const std::vector<float> p = x[0].to_floats(), q = y[0].to_floats();
+  for (size_t r = 0; r < static_cast<size_t>(rows); ++r) {
+    ++outcome.rows;
+    if (argmax(std::span(p).subspan(r * classes, classes)) ==
+        argmax(std::span(q).subspan(r * classes, classes)))
+      ++outcome.agreeing;
+  }
+}
+
+Outcome run_both(Side& a, Side& b, const std::vector<std::string>& names, data::Loader& loader, int64_t batch,
+                 int64_t samples, Progress& progress) {
+  Outcome outcome;
+  for (const std::string& name : names) outcome.tensors[name].scale = scale_of(a, b, name);
+  a.loaded.runner->watch(names);
+  b.loaded.runner->watch(names);
+  progress.begin("comparing", samples, "images");
+  int64_t done = 0;
+  while (std::optional<data::Batch> next = loader.next()) {
+    check_interrupt();
+    Shape shape = next->samples.shape();
+    shape[0] = batch;
+    Tensor input(DType::Float32, shape);
+    std::ranges::copy(next->samples.data<float>(), input.mutable_data<float>().begin());
+    std::map<std::string, Tensor> seen;
+    const std::vector<Tensor> x = a.loaded.runner->run(
+        std::span(&input, 1), [&](const std::string& name, const Tensor& t) { seen[name] = t; });
+    const std::vector<Tensor> y = b.loaded.runner->run(std::span(&input, 1), [&](const std::string& name,
+                                                                                 const Tensor& t) {
+      noting([&] { return "while comparing " + name; }, [&] { outcome.tensors[name].add(seen[name], t); });
+    });
+    compare_outputs(x, y, next->size(), outcome);
+    done += next->size();
+    progress.update(done, "");
+  }
+  progress.end();
+  return outcome;
+}
+
+void describe(const Side& a, const std::vector<std::string>& names, const Outcome& outcome, Result& result) {
+  using report::Align;
+  report::Table table({"tensor", "max abs", "mean abs", "SQNR dB", "max LSB", "differing"},
+                      {Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Right});
+  const auto row = [&](const std::string& name, const Difference& d) {
+    table.add({name, fmt::format("{:.3g}", d.max_abs),
+               fmt::format("{:.3g}", d.count ? d.sum_abs / static_cast<double>(d.count) : 0.0),
+               fmt::format("{:.1f}", d.sqnr_db()), d.codes ? std::to_string(d.max_lsb) : "-",
+               fmt::format("{:.2e}", d.share())});
+  };
+  double worst = 0;
+  result.json["outputs"] = Json::array();
+  result.json["tensors"] = Json::array();
+  for (const std::string& name : names) {
+    const Difference& d = outcome.tensors.at(name);
+    worst = std::max(worst, d.share());
+    result.json["tensors"].push_back(to_json(name, d));
+    row(name, d);
+  }
+  for (size_t i = 0; i < outcome.outputs.size(); ++i) {
+    const std::string& name = a.graph().value(a.graph().outputs()[i]).name;
+    result.json["outputs"].push_back(to_json(name, outcome.outputs[i]));
+    row(name + " (output)", outcome.outputs[i]);
+  }
+  result.json["max_differing"] = worst;
+  const double agreement =
+      outcome.rows == 0 ? 0 : static_cast<double>(outcome.agreeing) / static_cast<double>(outcome.rows);
+  result.json["top1_agreement"] = outcome.rows == 0 ? Json() : Json(agreement);
+  result.text = table.text() +
+                fmt::format("\nlargest share of differing codes: {:.2e} ({} tensors)\n", worst, names.size());
+  if (outcome.rows > 0)
+    result.text += fmt::format("same top-1: {:.3f} % of {} images\n", 100 * agreement, outcome.rows);
+}
+
+Result run(const Flags& flags, Progress& progress) {
+  Side a{.file = read_model(flags.path("A")), .loaded = {}},
+      b{.file = read_model(flags.path("B")), .loaded = {}};
+  Result result;
+  const data::Dataset dataset = dataset_of(flags, result.notes);
+  const ModelFile& describing =
+      a.file.metadata().contains(std::string(data::kPreprocessKey)) ? a.file : b.file;
+  const data::Preprocess preprocess = preprocess_of(flags, describing.metadata(), result.notes);
+  const int64_t batch = common_batch(a, b, flags);
+  const std::vector<std::string> names = common_tensors(a, b);
+  load(a, names, batch, flags);
+  load(b, names, batch, flags);
+  const auto loader = loader_of(dataset, preprocess, a.graph(), batch, 1);
+  const Outcome outcome = run_both(a, b, names, *loader, batch, dataset.size(), progress);
+  describe(a, names, outcome, result);
+  return result;
+}
+
+}  // namespace
+
+Command compare() {
+  std::vector<Flag> flags = {{.name = "A", .value = "", .help = "ONNX file or plan", .required = true},
+                             {.name = "B", .value = "", .help = "ONNX file or plan", .required = true}};
+  for (Flag& flag : data_flags("256")) flags.push_back(std::move(flag));
+  flags.push_back(
+      {.name = "batch", .value = "N", .help = "images at a time when neither is a plan", .fallback = "16"});
+  Flag runner = runner_flag();
+  runner.fallback = "interpreter";
+  flags.push_back(std::move(runner));
+  return {.name = "compare",
+          .summary = "the same inputs through two models or plans, tensor by tensor",
+          .example = "model.qdq.onnx model.plan --data imagefolder:photos",
+          .flags = std::move(flags),
+          .run = run};
+}
+
+}  // namespace kvant::cli
