@@ -6,8 +6,10 @@
 #include "base/interrupt.h"
 #include "base/random.h"
 #include "cli/model_file.h"
+#include "ir/infer.h"
 #include "ops/ops.h"
 #include "report/table.h"
+#include "train/torch_runner.h"
 
 namespace kvant::cli {
 namespace {
@@ -88,6 +90,54 @@ void add_profile(engine::Engine& engine, std::span<const Tensor> inputs, int64_t
   result.text += "\n" + table.text();
 }
 
+std::vector<Tensor> inputs_of(const ir::Graph& graph, size_t count, const Flags& flags) {
+  Random random(static_cast<uint64_t>(flags.integer("seed", 0, INT64_MAX)));
+  std::vector<Tensor> inputs;
+  for (size_t i = 0; i < count; ++i)
+    inputs.push_back(random_input(graph.value(graph.inputs()[i]).type, random));
+  return inputs;
+}
+
+Result describe(const Flags& flags, const Latency& latency, int64_t batch, int threads) {
+  const double median = latency.at(0.5), throughput = 1000.0 * static_cast<double>(batch) / median;
+  Result result;
+  result.json = {{"device", "cpu"},
+                 {"runner", flags.text("runner")},
+                 {"batch", batch},
+                 {"threads", threads},
+                 {"iterations", latency.ms.size()},
+                 {"latency_ms",
+                  {{"min", latency.ms.front()},
+                   {"median", median},
+                   {"mean", latency.mean()},
+                   {"p90", latency.at(0.9)},
+                   {"p99", latency.at(0.99)},
+                   {"max", latency.ms.back()}}},
+                 {"throughput", throughput}};
+  result.text = fmt::format(
+      "{}: batch {}, {} threads, {} runs\nlatency ms   min {:.4f}  median {:.4f}  mean {:.4f}  p90 {:.4f}  "
+      "p99 {:.4f}  max {:.4f}\nthroughput   {:.1f} images/s\n",
+      flags.text("MODEL"), batch, threads, latency.ms.size(), latency.ms.front(), median, latency.mean(),
+      latency.at(0.9), latency.at(0.99), latency.ms.back(), throughput);
+  return result;
+}
+
+// The same network in LibTorch: what a user of the framework has today.
+Result run_torch(const Flags& flags) {
+  ir::Graph graph = read_graph(flags.path("MODEL"));
+  const int64_t batch = flags.integer("batch", 1, 65536);
+  std::map<std::string, Shape> shapes;
+  for (size_t i = 0; i < graph.inputs().size(); ++i)
+    shapes[graph.value(graph.inputs()[i]).name] = ir::batched_shape(graph, i, batch);
+  ir::bind_shapes(graph, ops::standard(), shapes);
+  train::TorchRunner runner(graph, threads_of(flags));
+  const std::vector<Tensor> inputs = inputs_of(graph, graph.inputs().size(), flags);
+  Latency latency{runner.bench(inputs, static_cast<int>(flags.integer("iterations", 1, 10'000'000)),
+                               static_cast<int>(flags.integer("warmup", 0, 10'000'000)))};
+  std::ranges::sort(latency.ms);
+  return describe(flags, latency, batch, threads_of(flags));
+}
+
 engine::Plan plan_of(ModelFile model, const Flags& flags, double& seconds, Progress& progress) {
   if (model.is_plan()) return std::move(*model.plan);
   engine::BuildOptions options{.batch = flags.integer("batch", 1, 65536), .threads = threads_of(flags)};
@@ -104,37 +154,16 @@ engine::Plan plan_of(ModelFile model, const Flags& flags, double& seconds, Progr
 Result run(const Flags& flags, Progress& progress) {
   const int64_t iterations = flags.integer("iterations", 1, 10'000'000),
                 warmup = flags.integer("warmup", 0, 10'000'000);
+  if (flags.text("runner") == "torch") return run_torch(flags);
   double build_seconds = 0;
   engine::Plan plan = plan_of(read_model(flags.path("MODEL")), flags, build_seconds, progress);
   const size_t steps = plan.steps.size();
   engine::Engine engine(std::move(plan), backends(), {.threads = threads_of(flags)});
-  Random random(static_cast<uint64_t>(flags.integer("seed", 0, INT64_MAX)));
-  std::vector<Tensor> inputs;
-  const ir::Graph& graph = engine.plan().graph;
-  for (size_t i = 0; i < engine.plan().input_count; ++i)
-    inputs.push_back(random_input(graph.value(graph.inputs()[i]).type, random));
+  const std::vector<Tensor> inputs = inputs_of(engine.plan().graph, engine.plan().input_count, flags);
   const Latency latency = measure(engine, inputs, warmup, iterations, progress);
   const int64_t batch = inputs.empty() || inputs[0].rank() == 0 ? 1 : inputs[0].dim(0);
-  const double median = latency.at(0.5), throughput = 1000.0 * static_cast<double>(batch) / median;
-  Result result;
-  result.json = {{"device", "cpu"},
-                 {"batch", batch},
-                 {"threads", engine.threads()},
-                 {"iterations", iterations},
-                 {"latency_ms",
-                  {{"min", latency.ms.front()},
-                   {"median", median},
-                   {"mean", latency.mean()},
-                   {"p90", latency.at(0.9)},
-                   {"p99", latency.at(0.99)},
-                   {"max", latency.ms.back()}}},
-                 {"throughput", throughput},
-                 {"build", {{"tactics", steps}, {"seconds", build_seconds}}}};
-  result.text = fmt::format(
-      "{}: batch {}, {} threads, {} runs\nlatency ms   min {:.4f}  median {:.4f}  mean {:.4f}  p90 {:.4f}  "
-      "p99 {:.4f}  max {:.4f}\nthroughput   {:.1f} images/s\n",
-      flags.text("MODEL"), batch, engine.threads(), iterations, latency.ms.front(), median, latency.mean(),
-      latency.at(0.9), latency.at(0.99), latency.ms.back(), throughput);
+  Result result = describe(flags, latency, batch, engine.threads());
+  result.json["build"] = {{"tactics", steps}, {"seconds", build_seconds}};
   if (flags.on("profile")) add_profile(engine, inputs, std::min<int64_t>(iterations, 100), result);
   return result;
 }
@@ -153,7 +182,12 @@ Command bench() {
                 {.name = "tune",
                  .value = "",
                  .help = "time the candidates of each layer first, for ONNX files"},
-                {.name = "profile", .value = "", .help = "time of each layer"}},
+                {.name = "profile", .value = "", .help = "time of each layer"},
+                {.name = "runner",
+                 .value = "NAME",
+                 .help = "what runs an ONNX file",
+                 .fallback = "engine",
+                 .choices = {"engine", "torch"}}},
       .run = run};
 }
 

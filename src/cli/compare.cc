@@ -243,6 +243,7 @@ Command compare() {
       {.name = "batch", .value = "N", .help = "images at a time when neither is a plan", .fallback = "16"});
   Flag runner = runner_flag();
   runner.fallback = "interpreter";
+  runner.choices = {"engine", "interpreter"};
   flags.push_back(std::move(runner));
   return {.name = "compare",
           .summary = "the same inputs through two models or plans, tensor by tensor",

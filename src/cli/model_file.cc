@@ -9,6 +9,7 @@
 #include "engine/plan/header.h"
 #include "formats/model.h"
 #include "ops/ops.h"
+#include "train/torch_runner.h"
 
 namespace kvant::cli {
 namespace {
@@ -80,7 +81,7 @@ Flag runner_flag() {
               "what computes an ONNX model: the engine with Q and DQ as the file says, or the interpreter "
               "(slow, the oracle)",
           .fallback = "engine",
-          .choices = {"engine", "interpreter"}};
+          .choices = {"engine", "interpreter", "torch"}};
 }
 
 }  // namespace kvant::cli

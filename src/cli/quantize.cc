@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "quant/quantize.h"
+
+#include <sys/resource.h>
+
+#include <chrono>
+
+#include "base/file.h"
+#include "cli/data_flags.h"
+#include "cli/model_file.h"
+#include "formats/model.h"
+#include "ops/ops.h"
+#include "quant/calibrate/calibrator.h"
+#include "report/table.h"
+
+namespace kvant::cli {
+namespace {
+
+// The float engine, built once it is known which tensors must stay observable.
+class CalibrationRunner final : public ir::Runner {
+ public:
+  CalibrationRunner(const ir::Graph& graph, int threads) : graph_(graph), threads_(threads) {}
+  void watch(std::vector<std::string> names) override {
+    engine::BuildOptions options{.threads = threads_, .mode = engine::Mode::Simulate};
+    options.watch = names;
+    engine_ = std::make_unique<engine::Engine>(engine::build(graph_, ops::standard(), backends(), options),
+                                               backends());
+    engine_->watch(std::move(names));
+  }
+  std::vector<Tensor> run(std::span<const Tensor> inputs, const Observer& observer) override {
+    if (!engine_) watch({});
+    return engine_->run(inputs, observer);
+  }
+
+ private:
+  const ir::Graph& graph_;
+  int threads_;
+  std::unique_ptr<engine::Engine> engine_;
+};
+
+std::vector<std::string> calibrator_names() {
+  std::vector<std::string> names;
+  for (const quant::CalibratorEntry& entry : quant::calibrators()) names.emplace_back(entry.name);
+  return names;
+}
+
+Json layer_json(const quant::LayerReport& layer) {
+  return {{"name", layer.name},     {"op", layer.op},         {"quantized", layer.quantized},
+          {"inputs", layer.inputs}, {"weight", layer.weight}, {"reason", layer.reason}};
+}
+
+double peak_rss_mb() {
+  struct rusage usage {};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024.0;
+}
+
+quant::QuantizeOptions options_of(const Flags& flags, int64_t samples) {
+  quant::QuantizeOptions options;
+  options.calibration.calibrator = flags.text("calibrator");
+  options.calibration.options.percentile = flags.real("percentile", 0.001, 100.0);
+  options.calibration.expected_samples = samples;
+  options.bits = static_cast<int>(flags.integer("bits", 2, 8));
+  options.adjust = flags.text("adjust") == "none" ? quant::Adjust::None : quant::Adjust::FoldBatchNorm;
+  if (flags.given("load-ranges")) options.ranges = quant::load_ranges(flags.path("load-ranges"));
+  return options;
+}
+
+Result describe(const Flags& flags, const quant::QuantizeResult& quantized, double seconds) {
+  Result result;
+  const quant::PlacementReport& report = quantized.report;
+  Json layers = Json::array();
+  report::Table table({"layer", "operator", "quantized", "why"});
+  size_t count = 0;
+  for (const quant::LayerReport& layer : report.layers) {
+    layers.push_back(layer_json(layer));
+    table.add({layer.name, layer.op, layer.quantized ? "yes" : "no", layer.reason});
+    count += layer.quantized ? 1 : 0;
+  }
+  result.json = {{"output", flags.text("output")},
+                 {"activation_pairs", report.activation_pairs},
+                 {"weight_pairs", report.weight_pairs},
+                 {"calibrator", flags.text("calibrator")},
+                 {"bits", flags.integer("bits", 2, 8)},
+                 {"samples", quantized.table.samples},
+                 {"seconds", seconds},
+                 {"peak_rss_mb", peak_rss_mb()},
+                 {"layers", std::move(layers)}};
+  result.text = table.text() + fmt::format(
+                                   "\n{}: {} of {} layers quantized, {} activation pairs, {} weight pairs; "
+                                   "{} images, {:.1f} s, {:.0f} MB\n",
+                                   flags.text("output"), count, report.layers.size(), report.activation_pairs,
+                                   report.weight_pairs, quantized.table.samples, seconds, peak_rss_mb());
+  return result;
+}
+
+Result run(const Flags& flags, Progress& progress) {
+  require_writable(flags.path("output"));
+  if (flags.given("save-ranges")) require_writable(flags.path("save-ranges"));
+  ir::Graph graph = read_graph(flags.path("MODEL"));
+  formats::require_finite_weights(graph);
+  const auto start = std::chrono::steady_clock::now();
+  const int threads = threads_of(flags);
+  std::string notes;
+  std::unique_ptr<data::Loader> loader;
+  quant::BatchSource batches;
+  int64_t samples = 0;
+  if (flags.given("data")) {
+    const data::Dataset dataset = dataset_of(flags, notes);
+    const data::Preprocess preprocess = preprocess_of(flags, graph.metadata, notes);
+    samples = dataset.size();
+    loader = loader_of(dataset, preprocess, graph, flags.integer("batch", 1, 4096), threads);
+    batches = quant::batches_of(*loader);
+    graph.metadata[std::string(data::kPreprocessKey)] = data::to_text(preprocess);
+  } else if (!flags.given("load-ranges")) {
+    throw UsageError("quantize needs --data FORMAT:PATH to calibrate on, or --load-ranges FILE");
+  }
+  const auto factory = [threads](const ir::Graph& bound) {
+    return std::make_unique<CalibrationRunner>(bound, threads);
+  };
+  const quant::QuantizeResult quantized =
+      noting([&] { return "while quantizing " + flags.text("MODEL"); },
+             [&] {
+               return quant::quantize(std::move(graph), ops::standard(), batches, factory,
+                                      options_of(flags, samples), progress);
+             });
+  if (flags.given("save-ranges")) quant::save_ranges(quantized.table, flags.path("save-ranges"));
+  formats::write(quantized.graph, flags.path("output"),
+                 {.opset = static_cast<int>(flags.integer("opset", 13, 21))});
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  Result result = describe(flags, quantized, seconds);
+  result.notes = notes;
+  return result;
+}
+
+}  // namespace
+
+Command quantize() {
+  std::vector<Flag> flags = {
+      {.name = "MODEL", .value = "", .help = "float ONNX file", .required = true},
+      {.name = "output", .value = "FILE", .help = "QDQ ONNX file to write", .required = true, .letter = "o"}};
+  for (Flag& flag : data_flags("512")) {
+    if (flag.name == "data") flag.required = false;
+    flags.push_back(std::move(flag));
+  }
+  const std::vector<Flag> own = {
+      {.name = "calibrator",
+       .value = "NAME",
+       .help = "how ranges come from the data",
+       .fallback = "max",
+       .choices = calibrator_names()},
+      {.name = "percentile",
+       .value = "P",
+       .help = "share of the values kept, for the percentile calibrator",
+       .fallback = "99.99"},
+      {.name = "bits", .value = "N", .help = "2 to 8; below 8 simulated in int8", .fallback = "8"},
+      {.name = "batch", .value = "N", .help = "images at a time", .fallback = "16"},
+      {.name = "adjust",
+       .value = "NAME",
+       .help = "changes to the float graph first",
+       .fallback = "fold-batch-norm",
+       .choices = {"fold-batch-norm", "none"}},
+      {.name = "save-ranges", .value = "FILE", .help = "write the ranges as JSON"},
+      {.name = "load-ranges",
+       .value = "FILE",
+       .help = "take ranges from a file; only what is missing is calibrated"},
+      {.name = "opset", .value = "N", .help = "least opset of the file", .fallback = "13"},
+  };
+  flags.insert(flags.end(), own.begin(), own.end());
+  return {.name = "quantize",
+          .summary = "place Q/DQ, calibrate, fold batch norms: float ONNX to QDQ ONNX",
+          .example = "model.onnx --data imagefolder:photos --samples 512 -o model.qdq.onnx",
+          .flags = std::move(flags),
+          .run = run};
+}
+
+}  // namespace kvant::cli

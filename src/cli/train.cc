@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/train.h"
+
+#include "base/file.h"
+#include "cli/data_flags.h"
+#include "cli/model_file.h"
+#include "formats/model.h"
+#include "ir/qdq.h"
+#include "ir/statistics.h"
+#include "report/table.h"
+#include "train/loader_source.h"
+
+namespace kvant::cli {
+namespace {
+
+// Recipes: a float model from scratch, and the fine-tuning of a QDQ model (qdq-rules 9.3: a hundredth of the
+// rate, half a cosine, ranges kept).
+struct Recipe {
+  std::string epochs, learning_rate, warmup, weight_decay;
+};
+const Recipe kFromScratch = {"10", "0.1", "0.5", "0.0005"};
+const Recipe kFineTune = {"2", "0.001", "0", "0.0001"};
+
+bool is_qdq(const ir::Graph& graph) { return ir::summarize_qdq(graph).weight_pairs > 0; }
+
+data::LoaderOptions loader_options(const Flags& flags, const ir::Graph& graph,
+                                   const data::Preprocess& preprocess) {
+  data::LoaderOptions options;
+  options.batch = flags.integer("batch", 1, 65536);
+  options.seed = static_cast<uint64_t>(flags.integer("seed", 0, INT64_MAX));
+  // Training takes the cores; decoding gets one beside them, which is ahead by a few batches.
+  options.threads = 1;
+  options.preprocess = preprocess;
+  options.sample_shape = sample_shape_of(graph);
+  return options;
+}
+
+train::LoaderSource training_source(const Flags& flags, const ir::Graph& graph, const data::Dataset& dataset,
+                                    const data::Preprocess& preprocess) {
+  data::LoaderOptions options = loader_options(flags, graph, preprocess);
+  options.order = data::Order::Shuffled;
+  options.tail = data::Tail::Drop;
+  options.augment.pad_crop = flags.integer("pad-crop", 0, 1024);
+  options.augment.flip = flags.on("flip");
+  options.augment.area_low = flags.real("resized-crop", 0.0, 1.0);
+  options.batch = std::min(options.batch, dataset.size());
+  data::validate(options.augment, preprocess);
+  return {dataset, options};
+}
+
+double real_or(const Flags& flags, const std::string& name, const std::string& fallback, double low,
+               double high) {
+  return flags.given(name) ? flags.real(name, low, high) : std::stod(fallback);
+}
+
+train::TrainOptions options_of(const Flags& flags, bool qdq, const std::filesystem::path& output) {
+  const Recipe& recipe = qdq ? kFineTune : kFromScratch;
+  train::TrainOptions options;
+  options.epochs = flags.given("epochs") ? flags.integer("epochs", 1, 100000) : std::stoll(recipe.epochs);
+  options.optimizer =
+      flags.text("optimizer") == "adamw" ? train::OptimizerKind::AdamW : train::OptimizerKind::Sgd;
+  options.learning_rate = real_or(flags, "lr", recipe.learning_rate, 0, 1000);
+  options.final_learning_rate = qdq ? options.learning_rate * 0.01 : 0.0;
+  options.warmup_epochs = real_or(flags, "warmup", recipe.warmup, 0, 1000);
+  options.weight_decay = real_or(flags, "weight-decay", recipe.weight_decay, 0, 1);
+  options.momentum = flags.real("momentum", 0, 1);
+  options.label_smoothing = flags.real("label-smoothing", 0, 0.99);
+  options.clip_norm = flags.real("clip-norm", 0, 1e9);
+  options.frozen_statistics = flags.on("freeze-bn");
+  options.ranges = flags.text("ranges") == "learned" ? train::Ranges::Learned : train::Ranges::Fixed;
+  options.seed = static_cast<uint64_t>(flags.integer("seed", 0, INT64_MAX));
+  options.threads = threads_of(flags);
+  options.checkpoint =
+      flags.given("checkpoint") ? flags.path("checkpoint") : std::filesystem::path(output.string() + ".ckpt");
+  options.resume = flags.on("resume");
+  options.checkpoint_seconds = flags.real("checkpoint-seconds", 0, 1e9);
+  return options;
+}
+
+Result describe(const Flags& flags, const train::TrainResult& trained) {
+  Result result;
+  const auto fraction = [](double percent) { return percent < 0 ? Json() : Json(percent / 100.0); };
+  const auto percent = [](double value) {
+    return value < 0 ? std::string("-") : fmt::format("{:.2f} %", value);
+  };
+  Json history = Json::array();
+  report::Table table({"epoch", "loss", "train top-1", "val top-1", "seconds"},
+                      {report::Align::Right, report::Align::Right, report::Align::Right, report::Align::Right,
+                       report::Align::Right});
+  for (const train::EpochRecord& e : trained.history) {
+    history.push_back({{"epoch", e.epoch},
+                       {"loss", e.loss},
+                       {"train_top1", fraction(e.train_top1)},
+                       {"val_top1", fraction(e.val_top1)},
+                       {"seconds", e.seconds}});
+    table.add({std::to_string(e.epoch), fmt::format("{:.4f}", e.loss), percent(e.train_top1),
+               percent(e.val_top1), fmt::format("{:.1f}", e.seconds)});
+  }
+  result.json = {{"output", flags.text("output")},
+                 {"epochs", trained.history.size()},
+                 {"history", std::move(history)},
+                 {"best_val_top1", fraction(trained.best_val_top1)},
+                 {"best_epoch", trained.best_epoch},
+                 {"start_val_top1", fraction(trained.start_val_top1)},
+                 {"images_per_second", trained.images_per_second()}};
+  result.text =
+      table.text() + fmt::format("\n{}: {:.0f} images/s", flags.text("output"), trained.images_per_second());
+  if (trained.best_val_top1 >= 0)
+    result.text +=
+        fmt::format(", best val top-1 {:.2f} % (epoch {})", trained.best_val_top1, trained.best_epoch);
+  result.text += "\n";
+  return result;
+}
+
+Result run(const Flags& flags, Progress& progress) {
+  const std::filesystem::path output = flags.path("output");
+  require_writable(output);
+  ir::Graph graph = read_graph(flags.path("MODEL"));
+  formats::require_finite_weights(graph);
+  const bool qdq = is_qdq(graph);
+  std::string notes;
+  const data::Preprocess preprocess = preprocess_of(flags, graph.metadata, notes);
+  const data::Dataset training = dataset_of(flags, notes);
+  train::LoaderSource source = training_source(flags, graph, training, preprocess);
+  std::optional<train::LoaderSource> validation;
+  if (flags.given("val"))
+    validation.emplace(open_data(flags.text("val"), notes), loader_options(flags, graph, preprocess));
+  train::TrainOptions options = options_of(flags, qdq, output);
+  std::optional<ir::Graph> teacher;
+  if (flags.given("distill")) {
+    teacher = read_graph(flags.path("distill"));
+    options.teacher = &*teacher;
+  }
+  const train::TrainResult trained = noting(
+      [&] { return "while training " + flags.text("MODEL"); },
+      [&] { return train::train(graph, source, validation ? &*validation : nullptr, options, progress); });
+  graph.metadata[std::string(data::kPreprocessKey)] = data::to_text(preprocess);
+  formats::write(graph, output);
+  std::error_code ignored;
+  std::filesystem::remove(options.checkpoint, ignored);
+  Result result = describe(flags, trained);
+  result.notes = notes;
+  return result;
+}
+
+}  // namespace
+
+Command train() {
+  std::vector<Flag> flags = {
+      {.name = "MODEL",
+       .value = "",
+       .help = "float ONNX file (trained from its weights) or QDQ file (fine-tuned)",
+       .required = true},
+      {.name = "output", .value = "FILE", .help = "ONNX file to write", .required = true, .letter = "o"},
+      {.name = "val",
+       .value = "FORMAT:PATH",
+       .help = "validation set; the epoch that is best on it is kept"}};
+  for (Flag& flag : data_flags("all")) flags.push_back(std::move(flag));
+  const std::vector<Flag> own = {
+      {.name = "epochs",
+       .value = "N",
+       .help =
+           fmt::format("passes over the data (default {}; QDQ {})", kFromScratch.epochs, kFineTune.epochs)},
+      {.name = "batch", .value = "N", .help = "images a step", .fallback = "128"},
+      {.name = "optimizer",
+       .value = "NAME",
+       .help = "with cosine schedule",
+       .fallback = "sgd",
+       .choices = {"sgd", "adamw"}},
+      {.name = "lr",
+       .value = "X",
+       .help = fmt::format("learning rate (default {}; QDQ {})", kFromScratch.learning_rate,
+                           kFineTune.learning_rate)},
+      {.name = "warmup",
+       .value = "EPOCHS",
+       .help = fmt::format("linear warm-up (default {}; QDQ {})", kFromScratch.warmup, kFineTune.warmup)},
+      {.name = "weight-decay",
+       .value = "X",
+       .help = fmt::format("not on biases and norms (default {}; QDQ {})", kFromScratch.weight_decay,
+                           kFineTune.weight_decay)},
+      {.name = "momentum", .value = "X", .help = "of SGD", .fallback = "0.9"},
+      {.name = "label-smoothing", .value = "X", .help = "share given to the other classes", .fallback = "0"},
+      {.name = "clip-norm", .value = "X", .help = "largest gradient norm, 0: none", .fallback = "0"},
+      {.name = "freeze-bn", .value = "", .help = "batch norms use and keep their running statistics"},
+      {.name = "ranges",
+       .value = "MODE",
+       .help = "of quantization scales in QAT",
+       .fallback = "fixed",
+       .choices = {"fixed", "learned"}},
+      {.name = "distill", .value = "MODEL", .help = "float model whose outputs are imitated"},
+      {.name = "pad-crop",
+       .value = "N",
+       .help = "augmentation: pad by N pixels, crop at random",
+       .fallback = "0"},
+      {.name = "flip", .value = "", .help = "augmentation: mirror left-right at random"},
+      {.name = "resized-crop",
+       .value = "AREA",
+       .help = "augmentation: random part of at least this area fraction, resized; 0: off",
+       .fallback = "0"},
+      {.name = "checkpoint",
+       .value = "FILE",
+       .help = "where progress is kept (default: OUTPUT.ckpt, removed at the end)"},
+      {.name = "checkpoint-seconds",
+       .value = "S",
+       .help = "a checkpoint after so long, and after every epoch",
+       .fallback = "30"},
+      {.name = "resume", .value = "", .help = "go on from the checkpoint if there is one"},
+  };
+  flags.insert(flags.end(), own.begin(), own.end());
+  return {.name = "train",
+          .summary = "train a float model, or fine-tune a QDQ model (QAT); the result is again ONNX",
+          .example = "model.qdq.onnx --data imagefolder:train --val imagefolder:val -o model.qat.onnx",
+          .flags = std::move(flags),
+          .run = run};
+}
+
+}  // namespace kvant::cli
