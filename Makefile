@@ -12,16 +12,17 @@ deps:
 build: deps
 	@cmake --preset release > $(BUILD)-configure.log 2>&1 || { cat $(BUILD)-configure.log; exit 1; }
 	@mv $(BUILD)-configure.log $(BUILD)/configure.log
-	@cmake --build --preset release
+	@cmake --build --preset release --target program
 
 # Python packages that tests and benches compare with; kvant itself needs none.
 venv: deps
 	@scripts/make-venv.sh $(BUILD)/venv
 
 demo: build
-	@scripts/demo.sh $(KVANT) $(BUILD)/demo
+	@python3 scripts/demo.py $(KVANT) $(BUILD)/demo
 
 test: build venv
+	@cmake --build --preset release
 	@cd $(BUILD) && KVANT_PYTHON=$(CURDIR)/$(BUILD)/venv/bin/python ctest --output-on-failure -j 2
 
 bench: build venv

@@ -5,3 +5,8 @@ kvant_module(cli DEPS report zoo quant train engine backends formats data ops LI
 target_compile_definitions(kvant_cli PUBLIC KVANT_VERSION="${PROJECT_VERSION}")
 add_executable(kvant ${PROJECT_SOURCE_DIR}/src/cli/main.cc)
 target_link_libraries(kvant PRIVATE kvant_cli)
+# What a user needs: the program and, where LibTorch is, the training plug-in.
+add_custom_target(program DEPENDS kvant)
+if(TARGET kvant_train_torch)
+  add_dependencies(program kvant_train_torch)
+endif()

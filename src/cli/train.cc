@@ -48,6 +48,24 @@ train::LoaderSource training_source(const Flags& flags, const ir::Graph& graph, 
   return {dataset, options};
 }
 
+struct Sets {
+  data::Dataset training;
+  std::optional<data::Dataset> validation;
+};
+
+// --val names a set; --holdout takes every k-th sample of the training set away from training.
+Sets open_sets(const Flags& flags, std::string& notes) {
+  const data::Dataset all = dataset_of(flags, notes);
+  if (flags.given("val")) return {all, open_data(flags.text("val"), notes)};
+  const double share = flags.real("holdout", 0.0, 0.5);
+  if (share == 0) return {all, {}};
+  const auto every = static_cast<int64_t>(1.0 / share + 0.5);
+  std::vector<int64_t> kept, held;
+  for (int64_t i = 0; i < all.size(); ++i) (i % every == every - 1 ? held : kept).push_back(i);
+  if (held.empty()) fail("--holdout {} leaves no image of {} for validation", share, all.size());
+  return {all.select(std::move(kept)), all.select(std::move(held))};
+}
+
 double real_or(const Flags& flags, const std::string& name, const std::string& fallback, double low,
                double high) {
   return flags.given(name) ? flags.real(name, low, high) : std::stod(fallback);
@@ -120,11 +138,10 @@ Result run(const Flags& flags, Progress& progress) {
   const bool qdq = is_qdq(graph);
   std::string notes;
   const data::Preprocess preprocess = preprocess_of(flags, graph.metadata, notes);
-  const data::Dataset training = dataset_of(flags, notes);
-  train::LoaderSource source = training_source(flags, graph, training, preprocess);
+  const Sets sets = open_sets(flags, notes);
+  train::LoaderSource source = training_source(flags, graph, sets.training, preprocess);
   std::optional<train::LoaderSource> validation;
-  if (flags.given("val"))
-    validation.emplace(open_data(flags.text("val"), notes), loader_options(flags, graph, preprocess));
+  if (sets.validation) validation.emplace(*sets.validation, loader_options(flags, graph, preprocess));
   train::TrainOptions options = options_of(flags, qdq, output);
   std::optional<ir::Graph> teacher;
   if (flags.given("distill")) {
