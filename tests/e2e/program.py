@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program itself: starts at once, links no LibTorch, explains itself, keeps the promises of its JSON."""
+import json
+import os
+import re
+import subprocess
+import time
+
+from kvant_run import KVANT, Checks, kvant, kvant_json, scratch
+
+COMMANDS = ["zoo", "inspect", "quantize", "train", "build", "run", "eval", "bench", "compare"]
+
+
+def main():
+    c = Checks()
+    version = kvant("--version").stdout
+    c.that(re.fullmatch(r"kvant \d+\.\d+\.\d+\n", version), f"--version says {version!r}")
+    libraries = subprocess.run(["ldd", KVANT], capture_output=True, text=True).stdout
+    c.that("libfmt" in libraries and "torch" not in libraries and "libc10" not in libraries, f"ldd shows torch:\n{libraries}")
+    if "asan" not in libraries:
+        times = []
+        for _ in range(20):
+            start = time.perf_counter()
+            kvant("--version")
+            times.append(time.perf_counter() - start)
+        c.that(min(times) < 0.020, f"--version takes {1000 * min(times):.1f} ms at best")
+
+    overview = kvant().stdout
+    for command in COMMANDS:
+        c.that(f"  {command} " in overview, f"kvant alone does not list {command}")
+        text = kvant(command, "--help").stdout
+        c.that(f"kvant {command}" in text and "example:" in text and "--json" in text, f"help of {command}")
+        c.that(max(map(len, text.splitlines())) <= 110, f"help of {command} is too wide")
+
+    with scratch() as folder:
+        model = os.path.join(folder, "m.onnx")
+        created = kvant_json("zoo", "create", "resnet8", "--input", "1x28x28", "--seed", "3", "-o", model)
+        c.that(created["output"] == model and created["parameters"] > 70000, f"zoo create: {created}")
+        again = os.path.join(folder, "again.onnx")
+        kvant("zoo", "create", "resnet8", "--input", "1x28x28", "--seed", "3", "-o", again)
+        c.that(open(model, "rb").read() == open(again, "rb").read(), "the same seed gives other bytes")
+        info = kvant_json("inspect", model)
+        for field in ("format", "opset", "nodes", "ops", "inputs", "outputs", "parameters", "macs", "qdq"):
+            c.that(field in info, f"inspect lacks {field}")
+        c.that(info["format"] == "onnx" and info["inputs"][0]["shape"][1:] == [1, 28, 28], f"inspect: {info['inputs']}")
+        plan = os.path.join(folder, "m.plan")
+        kvant("build", model, "-o", plan)
+        twice = os.path.join(folder, "twice.plan")
+        kvant("build", model, "-o", twice)
+        c.that(open(plan, "rb").read() == open(twice, "rb").read(), "the same build gives other bytes")
+        bench = kvant_json("bench", plan, "--iterations", "5", "--warmup", "1", "--profile")
+        for field in ("min", "median", "mean", "p90", "p99", "max"):
+            c.that(bench["latency_ms"][field] > 0, f"bench lacks {field}")
+        c.that(abs(sum(layer["share"] for layer in bench["layers"]) - 1) < 1e-6, "the shares of the layers do not add up")
+        c.that(kvant_json("inspect", plan)["format"] == "plan", "inspect of a plan")
+        dump = os.path.join(folder, "passes.txt")
+        kvant("build", model, "-o", twice, "--dump", dump)
+        c.that("# after " in open(dump).read(), "--dump writes the graph after each pass")
+        names = [network["name"] for network in kvant_json("zoo", "list")["networks"]]
+        c.that({"resnet8", "resnet20", "resnet50-v1", "mobilenet-v2"} <= set(names), f"zoo list: {names}")
+    c.end()
+
+
+if __name__ == "__main__":
+    main()
