@@ -76,7 +76,8 @@ std::vector<double> convolve(const Convolution& conv, std::span<const double> x,
   const int64_t in_plane = conv.input_plane(), out_plane = conv.output_plane();
   const int64_t channels = conv.in_channels / conv.group, filters = conv.out_channels / conv.group;
   const int64_t depth = channels * conv.taps();
-  std::vector<double> y(static_cast<size_t>(conv.batch * conv.out_channels * out_plane));
+  std::vector<double> y(static_cast<size_t>(conv.batch * conv.out_channels * out_plane), 0.0);
+  if (y.empty() || w.empty()) return y;
   std::vector<double> panel(static_cast<size_t>(depth * kPanelWidth)),
       out(static_cast<size_t>(filters * kPanelWidth));
   std::vector<int64_t> offsets(static_cast<size_t>(conv.taps() * kPanelWidth));
@@ -105,13 +106,14 @@ std::vector<double> convolve_transposed(const Convolution& conv, std::span<const
   const int64_t in_plane = conv.input_plane(), out_plane = conv.output_plane(), taps = conv.taps();
   const int64_t channels = conv.in_channels / conv.group, filters = conv.out_channels / conv.group;
   const int64_t rows = filters * taps;
+  std::vector<double> y(static_cast<size_t>(conv.batch * conv.out_channels * out_plane), 0.0);
+  if (y.empty() || x.empty() || w.empty()) return y;
   std::vector<double> turned(w.size());  // [group][filter, tap][channel]
   for (int64_t g = 0; g < conv.group; ++g)
     for (int64_t c = 0; c < channels; ++c)
       for (int64_t r = 0; r < rows; ++r)
         turned[static_cast<size_t>((g * rows + r) * channels + c)] =
             w[static_cast<size_t>((g * channels + c) * rows + r)];
-  std::vector<double> y(static_cast<size_t>(conv.batch * conv.out_channels * out_plane), 0.0);
   std::vector<double> panel(static_cast<size_t>(channels * kPanelWidth), 0.0);
   std::vector<double> out(static_cast<size_t>(rows * kPanelWidth));
   std::vector<int64_t> offsets(static_cast<size_t>(taps * kPanelWidth));

@@ -88,8 +88,13 @@ WindowAttributes window_attributes(const ir::Attributes& attributes, std::span<c
         fail("kernel_shape says {} for spatial axis {}; the weight has {}", declared[i], i, window.kernel[i]);
     }
   }
-  for (const int64_t size : window.kernel)
-    if (size != kUnknownDim) require_at_least("kernel_shape", size, 1);
+  int64_t volume = 1;
+  for (const int64_t size : window.kernel) {
+    if (size == kUnknownDim) continue;
+    require_at_least("kernel_shape", size, 1);
+    volume *= size;
+    require_at_least("the volume of kernel_shape", volume, 1);
+  }
   window.strides = per_axis(attributes, "strides", rank, 1, 1);
   window.dilations = per_axis(attributes, "dilations", rank, 1, 1);
   std::vector<int64_t> pads = attributes.integers("pads");
