@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "quant/calibrate/calibrator.h"
+
+namespace kvant::quant {
+namespace {
+
+class MaxCalibrator final : public Calibrator {
+ public:
+  void observe(std::span<const float> values) override {
+    if (values.empty()) return;
+    if (!seen_) range_ = {values[0], values[0]};
+    seen_ = true;
+    float low = range_.low, high = range_.high;
+    for (const float x : values) {
+      low = x < low ? x : low;
+      high = x > high ? x : high;
+    }
+    range_ = {low, high};
+  }
+  Range range() const override { return range_; }
+
+ private:
+  Range range_;
+  bool seen_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Calibrator> max_calibrator(const CalibratorOptions&) {
+  return std::make_unique<MaxCalibrator>();
+}
+
+}  // namespace kvant::quant
