@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes the Q/DQ pairs of a placement into the graph: the only place that does.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "quant/calibrate/calibration_table.h"
+#include "quant/placement/sites.h"
+
+namespace kvant::quant {
+
+struct LayerReport {
+  std::string name, op;
+  bool quantized = false;   // some input reads a Q/DQ pair
+  std::vector<int> inputs;  // quantized activations, by input index
+  bool weight = false;      // its weight is quantized
+  std::string reason;       // why it is as it is
+  friend bool operator==(const LayerReport&, const LayerReport&) = default;
+};
+
+struct PlacementReport {
+  std::vector<LayerReport> layers;  // nodes with a float result, Q and DQ excepted, in topological order
+  int64_t activation_pairs = 0;     // in the graph, those that it came with included
+  int64_t weight_pairs = 0;
+};
+
+// Names of the tensors that need a range: activations of sites without a pair.
+std::vector<std::string> tensors_to_calibrate(const Sites& sites);
+
+// Fails, naming the node, on NaN or infinity in a weight that gets a pair.
+void check_weights(const Sites& sites);
+
+// Writes the pairs of `sites` into `graph`, a copy of the one that they were placed on. Symmetric int8,
+// zero point 0; activations per tensor with amax of their scale group's ranges, weights with their amax per
+// channel (in the graph as float constant, Q, DQ), dead channels scale 1. `bits` from 2 to 8: below 8
+// activations pass a Clip to the codes' range before Q, and the metadata says so (ir::kBitsKey). A tensor
+// that has a pair keeps it. Sets the reason of every node. Fails, naming the node, on NaN or infinity in a
+// weight, on a tensor without range and on bits out of range.
+PlacementReport insert_pairs(ir::Graph& graph, const Sites& sites, const CalibrationTable& table,
+                             int bits = 8);
+
+}  // namespace kvant::quant

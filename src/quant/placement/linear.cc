@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// x ─ Q ─ DQ ─┐                       data:   per tensor
+// w ─ Q ─ DQ ─┤ Gemm | MatMul ─ ...   weight: per output (Gemm with transB axis 0, else axis 1; more than
+// 2-D: per tensor) b ──────────┘                       bias:   stays float
+#include "quant/placement/sites.h"
+
+namespace kvant::quant {
+namespace {
+
+int64_t scale_axis(const ir::Graph& graph, const ir::Node& node) {
+  if (node.op == "Gemm") return node.attributes.integer("transB", 0) != 0 ? 0 : 1;
+  const Tensor* weight = graph.constant(node.inputs[1]);
+  return weight != nullptr && weight->rank() == 2 ? 1 : QuantParams::kPerTensor;
+}
+
+}  // namespace
+
+void place_linear(Sites& sites) {
+  const ir::Graph& graph = sites.graph();
+  for (const ir::NodeId id : graph.topological_order()) {
+    const ir::Node& node = graph.node(id);
+    if (node.op != "Gemm" && node.op != "MatMul") continue;
+    sites.want_weighted(id, scale_axis(graph, node), "linear layer");
+  }
+}
+
+}  // namespace kvant::quant

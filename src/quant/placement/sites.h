@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// The places where a model shall read quantized tensors, as the families of placements.inc claim them. A site
+// is an input of a node; sites that read one tensor share one Q/DQ pair. Nothing is changed in the graph
+// here: insert.h does that.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ir/graph.h"
+#include "tensor/quantize.h"
+
+namespace kvant::quant {
+
+struct Site {
+  std::string reason;
+  bool weight = false;
+  int64_t axis = QuantParams::kPerTensor;  // of a weight's scales
+  bool present = false;                    // the model came with a pair here
+};
+
+class Sites {
+ public:
+  using Key = std::pair<ir::NodeId, int>;  // node and input
+
+  // The graph must outlive it, and its types must be inferred.
+  explicit Sites(const ir::Graph& graph) : graph_(graph) {}
+
+  const ir::Graph& graph() const { return graph_; }
+
+  // Claims input `input` of `node` as a quantized activation. Does nothing if that is claimed already, or if
+  // it cannot be: a constant, or neither f32 nor quantized.
+  void want_activation(ir::NodeId node, int input, std::string reason);
+  // Claims data (input 0) and weight (input 1) of a weighted layer, both or none; then keep_float() says why.
+  // `axis` is that of the weight's scales, `what` the layer in words ("convolution").
+  void want_weighted(ir::NodeId node, int64_t axis, const std::string& what);
+  // Why a node stays in float; the first reason stays, and it is dropped when the node gets a site after all.
+  void keep_float(ir::NodeId node, std::string reason);
+  // These two tensors shall have one scale (the wider range of both).
+  void share_scale(ir::ValueId a, ir::ValueId b);
+  // `value` is moved from the quantized tensor `root` without arithmetic, so that it lies on its codes too.
+  void carry(ir::ValueId value, ir::ValueId root) { carried_[value] = root; }
+
+  bool is_site(ir::NodeId node, int input) const { return sites_.contains({node, input}); }
+  bool has_site(ir::NodeId node) const;
+  // A site reads `value`, or it came with a pair.
+  bool is_quantized(ir::ValueId value) const;
+  // The quantized tensor whose codes `value` holds: itself, or the root it is carried from; kNone if there is
+  // none.
+  ir::ValueId codes_of(ir::ValueId value) const;
+  // A constant, or made of constants through a pair and data movement.
+  bool is_weight(ir::ValueId value) const;
+
+  // What lies between a layer and the quantized reader of its result, when looking for one.
+  enum class Through {
+    DataMovement,  // ops that commute with Q and DQ: moved or picked elements
+    Activations,   // also Relu, Clip and smooth activations: they fuse into the layer before
+  };
+  // Whether some reader of `value` is a site, or a QuantizeLinear that the model came with.
+  bool reaches_site(ir::ValueId value, Through through) const;
+  // Whether input 0 of the node passes to its outputs unchanged (MaxPool, Reshape, Transpose, Slice, Pad with
+  // 0 ...).
+  bool is_transparent(ir::NodeId node) const;
+
+  const std::map<Key, Site>& all() const { return sites_; }
+  const std::map<ir::NodeId, std::string>& float_reasons() const { return float_reasons_; }
+  // Tensors that share the scale of `value`, itself included.
+  std::vector<ir::ValueId> scale_group(ir::ValueId value) const;
+  // Grows whenever something new is claimed: the families run until it does not.
+  size_t revision() const { return revision_; }
+
+ private:
+  bool can_be_activation(ir::ValueId value) const;
+  bool can_be_weight(ir::ValueId value) const;
+  bool reaches(ir::ValueId value, Through through, std::set<ir::ValueId>& seen) const;
+  ir::ValueId group_root(ir::ValueId value) const;
+
+  const ir::Graph& graph_;
+  std::map<Key, Site> sites_;
+  std::map<ir::NodeId, std::string> float_reasons_;
+  std::set<ir::ValueId> quantized_;
+  std::map<ir::ValueId, ir::ValueId> carried_;
+  std::map<ir::ValueId, ir::ValueId> group_;  // union-find by parent
+  size_t revision_ = 0;
+};
+
+// Operators that an integer layer before them computes in its epilogue.
+bool is_activation(const ir::Node& node);
+// Mul of a value with its own Sigmoid or HardSigmoid: SiLU and HardSwish as exporters write them.
+bool is_swish(const ir::Graph& graph, const ir::Node& node);
+
+}  // namespace kvant::quant
