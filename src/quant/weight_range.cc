@@ -6,7 +6,7 @@
 
 namespace kvant::quant {
 
-std::vector<float> weight_amax(const Tensor& weight, int64_t axis) {
+std::vector<float> weight_amax(const Tensor& weight, int64_t axis, std::string_view what) {
   const Tensor floats = weight.cast(DType::Float32);
   const std::span<const float> values = floats.data<float>();
   size_t channels = 1, inner = values.size();
@@ -20,7 +20,7 @@ std::vector<float> weight_amax(const Tensor& weight, int64_t axis) {
   for (size_t i = 0; i < values.size(); ++i) {
     const size_t channel = i / inner % channels;
     const float magnitude = std::fabs(values[i]);
-    if (!std::isfinite(magnitude)) fail("the weight holds NaN or infinity in channel {}", channel);
+    if (!std::isfinite(magnitude)) fail("{} holds NaN or infinity (channel {})", what, channel);
     amax[channel] = std::max(amax[channel], magnitude);
   }
   return amax;
@@ -31,9 +31,9 @@ float safe_scale(float amax, int bits) {
   return scale < std::numeric_limits<float>::min() ? 1.0f : scale;
 }
 
-QuantParams weight_params(const Tensor& weight, int64_t axis, int bits) {
+QuantParams weight_params(const Tensor& weight, int64_t axis, int bits, std::string_view what) {
   QuantParams params{.dtype = DType::Int8, .scale = {}, .zero_point = {}, .axis = axis};
-  for (const float amax : weight_amax(weight, axis)) params.scale.push_back(safe_scale(amax, bits));
+  for (const float amax : weight_amax(weight, axis, what)) params.scale.push_back(safe_scale(amax, bits));
   return params;
 }
 

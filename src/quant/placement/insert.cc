@@ -40,11 +40,8 @@ std::map<ValueId, std::vector<Sites::Key>> activations(const Sites& sites) {
 
 QuantParams params_of_weight(const Graph& graph, const Sites::Key& key, int64_t axis, int bits) {
   const Node& node = graph.node(key.first);
-  return noting([&] { return fmt::format("while quantizing {} '{}'", node.op, node.name); },
-                [&] {
-                  return weight_params(*graph.constant(node.inputs[static_cast<size_t>(key.second)]), axis,
-                                       bits);
-                });
+  const Tensor& weight = *graph.constant(node.inputs[static_cast<size_t>(key.second)]);
+  return weight_params(weight, axis, bits, fmt::format("the weight of {} '{}'", node.op, node.name));
 }
 
 class Inserter {
