@@ -13,77 +13,6 @@ constexpr int64_t kMaxKnownElements = 4096;
 
 bool is_qdq(const Node& node) { return node.op == "QuantizeLinear" || node.op == "DequantizeLinear"; }
 
-class Inference {
- public:
-  Inference(Graph& graph, const OpTable& ops) : graph_(graph), ops_(ops), known_(graph.value_capacity()) {}
-
-  void run() {
-    for (const NodeId id : graph_.topological_order()) {
-      noting(
-          [&] {
-            return fmt::format("while inferring the type of {} '{}'", graph_.node(id).op,
-                               graph_.node(id).name);
-          },
-          [&] { infer(id); });
-    }
-  }
-
- private:
-  const Tensor* known(ValueId id) const {
-    if (id == kNone) return nullptr;
-    if (const Tensor* constant = graph_.constant(id)) return constant;
-    const auto& slot = known_[static_cast<size_t>(id)];
-    return slot ? &*slot : nullptr;
-  }
-
-  void infer(NodeId id) {
-    const Node& node = graph_.node(id);
-    const OpDef& op = ops_.get(node.op);
-    std::vector<Type> types;
-    std::vector<const Tensor*> constants;
-    for (const ValueId input : node.inputs) {
-      types.push_back(input == kNone ? Type{} : graph_.value(input).type);
-      constants.push_back(known(input));
-    }
-    const std::vector<Type> outputs = op.infer({node, types, constants});
-    for (size_t i = 0; i < node.outputs.size(); ++i) {
-      if (node.outputs[i] == kNone) continue;
-      KVANT_CHECK(i < outputs.size(), "type rule of " + node.op + " gives too few outputs");
-      graph_.set_type(node.outputs[i], outputs[i]);
-    }
-    evaluate_if_small(node, op, types, constants);
-  }
-
-  // Shape of a static tensor is known without its value; other small integer results if all their inputs are.
-  void evaluate_if_small(const Node& node, const OpDef& op, const std::vector<Type>& types,
-                         const std::vector<const Tensor*>& constants) {
-    if (node.outputs.size() != 1 || node.outputs[0] == kNone || op.is(Trait::Random) || is_qdq(node)) return;
-    const Type& type = graph_.value(node.outputs[0]).type;
-    if (!type.is_static() || element_count(*type.shape) > kMaxKnownElements) return;
-    std::vector<Tensor> stand_ins(constants.size());
-    std::vector<const Tensor*> inputs = constants;
-    if (node.op == "Shape" || node.op == "Size") {
-      if (!types[0].is_static()) return;
-      // Only its shape is read: one byte viewed as a tensor of any size would do, but an owner is enough.
-      stand_ins[0] = Tensor(types[0].dtype, *types[0].shape, nullptr);
-      inputs[0] = &stand_ins[0];
-    } else if (is_float(type.dtype) && std::ranges::any_of(node.inputs, [&](ValueId v) {
-                                         return v != kNone && !graph_.is_constant(v);
-                                       }) == false) {
-      return;  // float constants of constants are fold_constants' business
-    }
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      if (node.inputs[i] != kNone && inputs[i] == nullptr) return;
-    }
-    std::vector<Tensor> result = op.evaluate({node, inputs});
-    known_[static_cast<size_t>(node.outputs[0])] = std::move(result[0]);
-  }
-
-  Graph& graph_;
-  const OpTable& ops_;
-  std::vector<std::optional<Tensor>> known_;
-};
-
 bool fits(const Type& declared, const Shape& shape) {
   if (!declared.shape) return true;
   if (declared.shape->size() != shape.size()) return false;
@@ -96,7 +25,65 @@ bool fits(const Type& declared, const Shape& shape) {
 
 }  // namespace
 
-void infer_types(Graph& graph, const OpTable& ops) { Inference(graph, ops).run(); }
+const Tensor* Inference::known(ValueId id) const {
+  if (id == kNone) return nullptr;
+  if (const Tensor* constant = graph_.constant(id)) return constant;
+  const auto slot = known_.find(id);
+  return slot == known_.end() ? nullptr : &slot->second;
+}
+
+void Inference::infer(NodeId id) {
+  const Node& node = graph_.node(id);
+  const OpDef& op = ops_.get(node.op);
+  std::vector<Type> types;
+  std::vector<const Tensor*> constants;
+  for (const ValueId input : node.inputs) {
+    types.push_back(input == kNone ? Type{} : graph_.value(input).type);
+    constants.push_back(known(input));
+  }
+  const std::vector<Type> outputs = op.infer({node, types, constants});
+  for (size_t i = 0; i < node.outputs.size(); ++i) {
+    if (node.outputs[i] == kNone) continue;
+    KVANT_CHECK(i < outputs.size(), "type rule of " + node.op + " gives too few outputs");
+    graph_.set_type(node.outputs[i], outputs[i]);
+  }
+  evaluate_if_small(node, op, types, constants);
+}
+
+// Shape of a static tensor is known without its value; other small integer results if all their inputs are.
+void Inference::evaluate_if_small(const Node& node, const OpDef& op, const std::vector<Type>& types,
+                                  const std::vector<const Tensor*>& constants) {
+  if (node.outputs.size() != 1 || node.outputs[0] == kNone || op.is(Trait::Random) || is_qdq(node)) return;
+  const Type& type = graph_.value(node.outputs[0]).type;
+  if (!type.is_static() || element_count(*type.shape) > kMaxKnownElements) return;
+  std::vector<Tensor> stand_ins(constants.size());
+  std::vector<const Tensor*> inputs = constants;
+  if (node.op == "Shape" || node.op == "Size") {
+    if (!types[0].is_static()) return;
+    // Only its shape is read: one byte viewed as a tensor of any size would do, but an owner is enough.
+    stand_ins[0] = Tensor(types[0].dtype, *types[0].shape, nullptr);
+    inputs[0] = &stand_ins[0];
+  } else if (is_float(type.dtype) && std::ranges::any_of(node.inputs, [&](ValueId v) {
+                                       return v != kNone && !graph_.is_constant(v);
+                                     }) == false) {
+    return;  // float constants of constants are fold_constants' business
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (node.inputs[i] != kNone && inputs[i] == nullptr) return;
+  }
+  std::vector<Tensor> result = op.evaluate({node, inputs});
+  known_.insert_or_assign(node.outputs[0], std::move(result[0]));
+}
+
+void infer_types(Graph& graph, const OpTable& ops) {
+  Inference inference(graph, ops);
+  for (const NodeId id : graph.topological_order()) {
+    const auto where = [&] {
+      return fmt::format("while inferring the type of {} '{}'", graph.node(id).op, graph.node(id).name);
+    };
+    noting(where, [&] { inference.infer(id); });
+  }
+}
 
 void bind_shapes(Graph& graph, const OpTable& ops, const std::map<std::string, Shape>& shapes) {
   for (const auto& [name, shape] : shapes) {

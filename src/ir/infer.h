@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "ir/graph.h"
 #include "ir/op_def.h"
@@ -15,6 +16,24 @@ namespace kvant::ir {
 // ... of static shapes) are evaluated, so that Reshape, Slice, Resize see their values. Unknown dimensions
 // stay unknown. Errors carry the node.
 void infer_types(Graph& graph, const OpTable& ops);
+
+// The same, node by node, while a graph is being built (importers need the types of what is already there).
+// Keeps references to graph and ops.
+class Inference {
+ public:
+  Inference(Graph& graph, const OpTable& ops) : graph_(graph), ops_(ops) {}
+  // Types the outputs of `id`; its producers come first. Errors do not carry the node.
+  void infer(NodeId id);
+
+ private:
+  const Tensor* known(ValueId id) const;
+  void evaluate_if_small(const Node& node, const OpDef& op, const std::vector<Type>& types,
+                         const std::vector<const Tensor*>& constants);
+
+  Graph& graph_;
+  const OpTable& ops_;
+  std::map<ValueId, Tensor> known_;  // small values of shape arithmetic
+};
 
 // Gives graph inputs concrete shapes (by input name), checks them against the declared ones (unknown and
 // symbolic dimensions fit anything, others must be equal), and infers all types anew.

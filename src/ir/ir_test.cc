@@ -132,7 +132,7 @@ TEST(Verify, NamesTheNodeAtFault) {
   const OpTable ops = toy_ops();
   const auto verify_text = [&](const char* text) { return message_of([&] { verify(parse(text), ops); }); };
   EXPECT_EQ(verify_text("graph \"g\" { input %x: f32[1] %y = Relux \"r\" (%x) output %y }"),
-            "operator Relux is not supported (nearest: Relu, Neg, Add)");
+            "node 'r': operator Relux is not supported (nearest: Relu, Neg, Add)");
   EXPECT_EQ(verify_text("graph \"g\" { input %x: f32[1] %y = Add \"r\" (%x) output %y }"),
             "Add 'r' has 1 inputs, the operator takes 2");
   EXPECT_EQ(verify_text("graph \"g\" { input %x: f32[1] %y = Neg \"r\" (%x) {beta = 1.0} output %y }"),

@@ -12,6 +12,9 @@ namespace kvant::ir {
 // names, no outputs.
 void verify(const Graph& graph, const OpTable& ops);
 
+// What of this concerns one node alone: operator known, counts of inputs and outputs, attributes.
+void verify_node(const Node& node, const OpTable& ops);
+
 // What every Q and DQ must satisfy (qdq-rules.md 10): constant scale, positive and finite; zero point of the
 // same shape, of an integer type; per-channel size equal to the dimension at its axis. Fails with the node
 // and what to do.
