@@ -105,6 +105,13 @@ Shape checked_result(std::string_view op, Shape shape) {
   return shape;
 }
 
+int64_t block_size(const ir::Node& node, const Shape& shape) {
+  if (shape.size() != 4) fail("{} takes [N, C, H, W], not {}", node.op, to_string(shape));
+  const int64_t block = node.attributes.integer("blocksize", 0);
+  if (block < 1 || block > 32768) fail("{}: blocksize is {}", node.op, block);
+  return block;
+}
+
 void require_rank(std::string_view op, const Shape& shape, size_t least) {
   if (shape.size() < least) {
     fail("{} needs an input of at least {} dimensions, not {} ({})", op, least, shape.size(),

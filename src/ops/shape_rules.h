@@ -59,7 +59,10 @@ Shape unknown_shape(std::string_view op, int64_t rank);
 // Result of an operator that can make much out of little (Expand, Tile, Range ...): fails above 2^31
 // elements.
 Shape checked_result(std::string_view op, Shape shape);
-// Fails if both ranks are known and the input has fewer dimensions than `least`.
+// Attribute blocksize of DepthToSpace and SpaceToDepth, whose input `shape` must have 4 dimensions. Fails
+// unless it is 1 to 2^15.
+int64_t block_size(const ir::Node& node, const Shape& shape);
+// Fails if the input has fewer dimensions than `least`.
 void require_rank(std::string_view op, const Shape& shape, size_t least);
 
 namespace detail {
