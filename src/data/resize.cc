@@ -70,10 +70,10 @@ Taps make_taps(int64_t in, int64_t out, int64_t begin, int64_t size, Interpolati
 uint8_t to_byte(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kPrecision, 0, 255)); }
 
 template <int kChannels>
-void resample_row(const uint8_t* in, uint8_t* out, const Taps& taps) {
+void resample_row(const uint8_t* in, int64_t left, uint8_t* out, const Taps& taps) {
   const auto size = static_cast<int64_t>(taps.first.size());
   for (int64_t x = 0; x < size; ++x) {
-    const uint8_t* pixel = in + taps.first[static_cast<size_t>(x)] * kChannels;
+    const uint8_t* pixel = in + (taps.first[static_cast<size_t>(x)] - left) * kChannels;
     const int32_t* weight = taps.of(x);
     int32_t sum[kChannels];
     std::fill_n(sum, kChannels, kHalf);
@@ -84,16 +84,17 @@ void resample_row(const uint8_t* in, uint8_t* out, const Taps& taps) {
   }
 }
 
-// Rows [top, top + rows) of the input, each brought to the window's columns.
-Image horizontal(const Image& image, int64_t top, int64_t rows, const Taps& taps) {
+// Rows [top, top + rows) of the input, each brought to the window's columns. `left` is the input column that
+// image's column 0 holds.
+Image horizontal(const Image& image, int64_t left, int64_t top, int64_t rows, const Taps& taps) {
   Image result(rows, static_cast<int64_t>(taps.first.size()), image.channels);
   for (int64_t y = 0; y < rows; ++y) {
     const uint8_t* in = image.pixels.data() + (top + y) * image.width * image.channels;
     uint8_t* out = result.pixels.data() + y * result.width * result.channels;
     if (image.channels == 1) {
-      resample_row<1>(in, out, taps);
+      resample_row<1>(in, left, out, taps);
     } else {
-      resample_row<3>(in, out, taps);
+      resample_row<3>(in, left, out, taps);
     }
   }
   return result;
@@ -116,6 +117,12 @@ Image vertical(const Image& image, int64_t top, const Taps& taps) {
     for (int64_t x = 0; x < row; ++x) out[x] = to_byte(sum[static_cast<size_t>(x)]);
   }
   return result;
+}
+
+// Which pass comes first decides about the last bit. Pillow 13's rule: the vertical one where the height
+// shrinks by more than twice what the width does.
+bool vertical_first(const Image& image, int64_t height, int64_t width) {
+  return image.height > height && image.height - height > 2 * (image.width - width);
 }
 
 }  // namespace
@@ -145,7 +152,7 @@ Image resize_window(const Image& image, int64_t height, int64_t width, Interpola
   }
   if (height == image.height) {
     const Taps columns = make_taps(image.width, width, window.left, window.width, interpolation);
-    return horizontal(image, window.top, window.height, columns);
+    return horizontal(image, 0, window.top, window.height, columns);
   }
   const Taps rows = make_taps(image.height, height, window.top, window.height, interpolation);
   const int64_t top = rows.first.front();
@@ -154,7 +161,13 @@ Image resize_window(const Image& image, int64_t height, int64_t width, Interpola
     return vertical(crop(image, top, window.left, bottom - top, window.width), top, rows);
   }
   const Taps columns = make_taps(image.width, width, window.left, window.width, interpolation);
-  return vertical(horizontal(image, top, bottom - top, columns), top, rows);
+  if (vertical_first(image, height, width)) {
+    const int64_t left = columns.first.front();
+    const int64_t right = columns.first.back() + columns.count.back();
+    const Image narrow = vertical(crop(image, top, left, bottom - top, right - left), top, rows);
+    return horizontal(narrow, left, 0, window.height, columns);
+  }
+  return vertical(horizontal(image, 0, top, bottom - top, columns), top, rows);
 }
 
 }  // namespace kvant::data

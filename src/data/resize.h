@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Antialiased resampling, equal to Pillow's Image.resize: separable, the filter's support grows with the
-// reduction, coefficients in 22-bit fixed point, 8-bit samples between the horizontal and the vertical pass.
+// reduction, coefficients in 22-bit fixed point, 8-bit samples between the two passes, whose order is that of
+// Pillow 13 (before, the horizontal one always came first, which moves some samples by 1 or 2 of 255).
 #pragma once
 
 #include <optional>

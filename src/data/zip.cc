@@ -24,6 +24,7 @@ constexpr uint64_t kMaxPlain = 0xffffffffu;
 constexpr uint64_t kMaxDeflateRatio = 1032;
 
 uint32_t checksum(std::span<const std::byte> bytes, uint32_t before) {
+  if (bytes.empty()) return before;  // zlib starts anew when it gets no memory
   return static_cast<uint32_t>(crc32_z(before, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }
 
