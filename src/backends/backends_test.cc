@@ -103,7 +103,7 @@ TEST(CpuBackend, QAddAndQMul) {
                            {"a_zero_point", int64_t{100}}, {"b_zero_point", int64_t{-7}},
                            {"y_zero_point", int64_t{3}},   {"low", int64_t{3}},
                            {"high", int64_t{255}},         {"output", std::string("u8")}};
-  const Tensor a = codes(DType::UInt8, {2, 5, 7, 19}, 1), b = codes(DType::Int8, {2, 5, 7, 19});
+  const Tensor a = codes(DType::UInt8, {2, 5, 7, 19}, 1), b = codes(DType::Int8, {2, 5, 7, 19}, 2);
   expect_reference(OneNode("QAdd", add, {a, b}, {}, {0, 1}));
   const ir::Attributes mul{{"multiplier", 0.01f},         {"a_zero_point", int64_t{100}},
                            {"b_zero_point", int64_t{-7}}, {"y_zero_point", int64_t{-20}},
@@ -119,7 +119,7 @@ TEST(CpuBackend, PoolsOfCodes) {
                         {"pads", std::vector<int64_t>{1, 1, 1, 0}},
                         {"dilations", std::vector<int64_t>{1, 1}}};
   for (const DType dtype : {DType::UInt8, DType::Int8}) {
-    const Tensor x = codes(dtype, {2, 9, 8, 37});
+    const Tensor x = codes(dtype, {2, 9, 8, 37}, 1);
     expect_reference(OneNode("MaxPoolNhwc", window, {x}));
     ir::Attributes average{{"multiplier", 0.8f}, {"x_zero_point", int64_t{5}}, {"y_zero_point", int64_t{9}},
                            {"low", int64_t{0}},  {"high", int64_t{100}},       {"output", std::string("u8")}};
@@ -135,7 +135,7 @@ TEST(CpuBackend, PoolsOfCodes) {
 }
 
 TEST(CpuBackend, PoolsOfFloats) {
-  const Tensor x = reals({2, 9, 8, 37});
+  const Tensor x = reals({2, 9, 8, 37}, 1);
   ir::Attributes window{{"kernel_shape", std::vector<int64_t>{3, 3}},
                         {"strides", std::vector<int64_t>{2, 2}},
                         {"pads", std::vector<int64_t>{1, 1, 1, 1}}};
@@ -158,7 +158,7 @@ TEST(CpuBackend, QuantizeAndDequantize) {
   values[4] = -0.0f;
   for (size_t i = 5; i < 60; ++i) values[i] = (static_cast<float>(i) + 0.5f) * 0.25f;  // ties
   for (const DType dtype : {DType::UInt8, DType::Int8}) {
-    const Tensor zero = codes(dtype, {});
+    const Tensor zero = codes(dtype, {}, 3);
     expect_reference(OneNode("QuantizeLinear", {}, {x, Tensor::scalar(0.25f), zero}));
     expect_reference(OneNode("QuantizeLinear", {}, {x, Tensor::scalar(0.3f), zero}));
     expect_reference(OneNode("DequantizeLinear", {}, {codes(dtype, {3, 333}, 4), Tensor::scalar(0.3f), zero}),
@@ -168,22 +168,22 @@ TEST(CpuBackend, QuantizeAndDequantize) {
 
 TEST(CpuBackend, MovesData) {
   for (const DType dtype : {DType::UInt8, DType::Float32, DType::Int64}) {
-    const Tensor x = codes(dtype == DType::Float32 ? DType::Int32 : dtype, {2, 3, 35, 33});
+    const Tensor x = codes(dtype == DType::Float32 ? DType::Int32 : dtype, {2, 3, 35, 33}, 1);
     for (const std::vector<int64_t>& perm : std::vector<std::vector<int64_t>>{
              {0, 2, 3, 1}, {0, 3, 1, 2}, {3, 2, 1, 0}, {1, 0, 2, 3}, {0, 1, 2, 3}, {2, 0, 3, 1}}) {
       expect_reference(OneNode("Transpose", {{"perm", perm}}, {x}));
     }
     expect_reference(OneNode("Reshape", {}, {x, Tensor::vector<int64_t>({2, -1, 5})}));
     expect_reference(OneNode("Flatten", {{"axis", int64_t{1}}}, {x}));
-    const Tensor other = codes(x.dtype(), {2, 4, 35, 33});
+    const Tensor other = codes(x.dtype(), {2, 4, 35, 33}, 2);
     expect_reference(OneNode("Concat", {{"axis", int64_t{1}}}, {x, other, x}, {}, {0, 2}));
   }
-  const Tensor a = codes(DType::UInt8, {2, 5, 5, 3}, 1), b = codes(DType::UInt8, {2, 5, 5, 8});
+  const Tensor a = codes(DType::UInt8, {2, 5, 5, 3}, 1), b = codes(DType::UInt8, {2, 5, 5, 8}, 2);
   expect_reference(OneNode("QConcat", {{"axis", int64_t{-1}}}, {a, b}, {}, {0, 1}));
 }
 
 TEST(CpuBackend, FloatElementwise) {
-  const Tensor x = reals({2, 5, 7, 19});
+  const Tensor x = reals({2, 5, 7, 19}, 1);
   for (const char* op : {"Add", "Mul"}) {
     expect_reference(OneNode(op, {}, {x, reals({2, 5, 7, 19}, 2)}, {}, {0, 1}));
     expect_reference(OneNode(op, {}, {x, reals({19}, 2)}));
@@ -207,7 +207,7 @@ TEST(CpuBackend, FloatConvolutions) {
                                       {"activation", std::string(activation)},
                                       {"alpha", 0.2f},
                                       {"beta", 0.5f}};
-      const Tensor x = reals({2, 9, 8, 12}, 1), w = reals({24, 12 / group, 3, 3}, 2), bias = reals({24});
+      const Tensor x = reals({2, 9, 8, 12}, 1), w = reals({24, 12 / group, 3, 3}, 2), bias = reals({24}, 3);
       OneNode plain("ConvNhwc", attributes, {x, w, bias});
       expect_reference(plain);
       expect_reference(
@@ -217,7 +217,7 @@ TEST(CpuBackend, FloatConvolutions) {
 }
 
 TEST(CpuBackend, FloatProducts) {
-  const Tensor w = reals({33, 70});
+  const Tensor w = reals({33, 70}, 2);
   expect_reference(
       OneNode("Linear", {{"activation", std::string()}}, {reals({1, 70}, 1), w, reals({33}, 3)}));
   expect_reference(OneNode("Linear", {{"activation", std::string("Gelu")}},
