@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/run/executor.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <new>
+
+#include "base/error.h"
+#include "base/nearest.h"
+#include "engine/run/probes.h"
+#include "engine/run/team.h"
+
+namespace kvant::engine {
+namespace {
+
+// Zeroed memory on the arena's alignment.
+class Memory {
+ public:
+  explicit Memory(size_t bytes) : size_(bytes) {
+    if (bytes == 0) return;
+    data_ = static_cast<std::byte*>(::operator new(bytes, std::align_val_t{kAlignment}, std::nothrow));
+    if (data_ == nullptr) fail("not enough memory for the plan's tensors ({} bytes)", bytes);
+    std::memset(data_, 0, bytes);
+  }
+  ~Memory() { ::operator delete(data_, std::align_val_t{kAlignment}); }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  std::byte* data() const { return data_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+const Backend* find_backend(std::span<const Backend* const> backends, const std::string& name) {
+  for (const Backend* backend : backends) {
+    if (backend->name() == name) return backend;
+  }
+  fail("the plan needs the backend '{}', which this build of kvant does not have", name);
+}
+
+// A step with the pointers that it runs over.
+struct Loaded {
+  std::unique_ptr<Step> step;  // none for views
+  std::vector<const std::byte*> inputs;
+  std::vector<std::byte*> outputs;
+  int64_t nanoseconds = 0;
+};
+
+struct Watched {
+  std::string name;
+  Probe probe;
+  ir::ValueId value;
+};
+
+// A place whose pointer changes with every run.
+struct Slot {
+  size_t step;
+  size_t index;
+  bool output;
+};
+
+}  // namespace
+
+NodeView view_of(const ir::Graph& graph, ir::NodeId id, int threads) {
+  const ir::Node& node = graph.node(id);
+  NodeView view{.node = node, .inputs = {}, .outputs = {}, .constants = {}, .threads = threads};
+  for (const ir::ValueId input : node.inputs) {
+    view.inputs.push_back(input == ir::kNone ? ir::Type{} : graph.value(input).type);
+    view.constants.push_back(graph.constant(input));
+  }
+  for (const ir::ValueId output : node.outputs) {
+    view.outputs.push_back(output == ir::kNone ? ir::Type{} : graph.value(output).type);
+  }
+  return view;
+}
+
+struct Engine::State {
+  Plan plan;
+  SpinningTeam team;
+  std::vector<ir::ValueId> roots;
+  std::vector<Loaded> steps;
+  std::unique_ptr<Memory> arena, scratch;
+  std::vector<std::byte*> places;          // by value: in the arena, or nullptr
+  std::vector<std::vector<Slot>> slots;    // by root value that is an input or output of the graph
+  std::vector<std::vector<Watched>> watched;  // by value
+  bool profiling = false;
+  int64_t runs = 0;
+
+  State(Plan p, int threads, bool pin) : plan(std::move(p)), team(threads, pin) {}
+
+  const ir::Graph& graph() const { return plan.graph; }
+  // Whether observers can see the value: made by a step, or an input of the network.
+  bool shown(ir::ValueId id) const {
+    if (id == ir::kNone || graph().value(id).erased || graph().is_constant(id)) return false;
+    const auto inputs = graph().inputs().first(plan.input_count);
+    return graph().value(id).producer != ir::kNone || std::ranges::find(inputs, id) != inputs.end();
+  }
+  size_t root(ir::ValueId id) const { return static_cast<size_t>(roots[static_cast<size_t>(id)]); }
+
+  void load(std::span<const Backend* const> backends);
+  void place();
+  void bind_step(size_t index);
+  void set_slots(ir::ValueId id, const std::byte* pointer);
+  void check_inputs(std::span<const Tensor> inputs) const;
+  void show(ir::ValueId id, const std::byte* data, const Observer& observer) const;
+  void run_step(size_t index);
+  void observe_step(size_t index, const Observer& observer) const;
+};
+
+void Engine::State::load(std::span<const Backend* const> backends) {
+  size_t scratch_bytes = 0;
+  for (PlanStep& step : plan.steps) {
+    Loaded loaded;
+    const ir::Node& node = graph().node(step.node);
+    if (step.backend != kView) {
+      noting([&] { return fmt::format("while loading {} '{}' ({}:{})", node.op, node.name, step.backend, step.tactic); }, [&] {
+        loaded.step = find_backend(backends, step.backend)
+                          ->load(view_of(graph(), step.node, plan.threads), step.tactic, std::move(step.packed));
+      });
+      scratch_bytes = std::max(scratch_bytes, loaded.step->scratch_bytes());
+    }
+    step.packed.clear();
+    steps.push_back(std::move(loaded));
+  }
+  scratch = std::make_unique<Memory>(scratch_bytes);
+}
+
+void Engine::State::place() {
+  check_memory(plan);
+  arena = std::make_unique<Memory>(plan.arena_bytes);
+  roots = storage_roots(plan);
+  const size_t values = graph().value_capacity();
+  places.assign(values, nullptr);
+  slots.resize(values);
+  watched.resize(values);
+  for (const auto& [id, range] : live_ranges(plan)) {
+    const auto i = static_cast<size_t>(id);
+    places[i] = arena->data() + plan.offsets[i];
+  }
+  for (size_t i = 0; i < steps.size(); ++i) bind_step(i);
+}
+
+// Pointers of one step: fixed ones now, those of graph inputs and outputs at every run.
+void Engine::State::bind_step(size_t index) {
+  const ir::Node& node = graph().node(plan.steps[index].node);
+  Loaded& loaded = steps[index];
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    const ir::ValueId id = node.inputs[i];
+    loaded.inputs.push_back(nullptr);
+    if (id == ir::kNone || graph().is_constant(id)) continue;
+    loaded.inputs.back() = places[root(id)];
+    if (loaded.inputs.back() == nullptr) slots[root(id)].push_back({index, i, false});
+  }
+  for (size_t i = 0; i < node.outputs.size(); ++i) {
+    const ir::ValueId id = node.outputs[i];
+    loaded.outputs.push_back(nullptr);
+    if (id == ir::kNone) continue;
+    loaded.outputs.back() = places[root(id)];
+    if (loaded.outputs.back() == nullptr) slots[root(id)].push_back({index, i, true});
+  }
+}
+
+void Engine::State::set_slots(ir::ValueId id, const std::byte* pointer) {
+  for (const Slot& slot : slots[static_cast<size_t>(id)]) {
+    Loaded& loaded = steps[slot.step];
+    if (slot.output) {
+      loaded.outputs[slot.index] = const_cast<std::byte*>(pointer);
+    } else {
+      loaded.inputs[slot.index] = pointer;
+    }
+  }
+}
+
+void Engine::State::check_inputs(std::span<const Tensor> inputs) const {
+  if (inputs.size() != plan.input_count) fail("the plan takes {} inputs, not {}", plan.input_count, inputs.size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const ir::Value& value = graph().value(graph().inputs()[i]);
+    if (inputs[i].dtype() == value.type.dtype && inputs[i].shape() == *value.type.shape) continue;
+    fail("input '{}' of the plan takes {} {}, not {} {}: build a plan for that shape", value.name, name(value.type.dtype),
+         to_string(*value.type.shape), name(inputs[i].dtype()), to_string(inputs[i].shape()));
+  }
+}
+
+void Engine::State::show(ir::ValueId id, const std::byte* data, const Observer& observer) const {
+  const auto& list = watched[static_cast<size_t>(id)];
+  if (list.empty()) return;
+  const ir::Type& type = graph().value(id).type;
+  Tensor stored(type.dtype, *type.shape);
+  if (stored.byte_size() > 0) std::memcpy(stored.mutable_raw(), data, stored.byte_size());
+  for (const Watched& w : list) observer(w.name, restore(w.probe, stored));
+}
+
+void Engine::State::run_step(size_t index) {
+  Loaded& loaded = steps[index];
+  if (!loaded.step) return;
+  const RunArgs args{loaded.inputs, loaded.outputs, scratch->data(), team};
+  if (!profiling) {
+    loaded.step->run(args);
+    return;
+  }
+  const auto start = std::chrono::steady_clock::now();
+  loaded.step->run(args);
+  loaded.nanoseconds += std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count();
+}
+
+void Engine::State::observe_step(size_t index, const Observer& observer) const {
+  const ir::Node& node = graph().node(plan.steps[index].node);
+  const Loaded& loaded = steps[index];
+  for (size_t i = 0; i < node.outputs.size(); ++i) {
+    if (node.outputs[i] == ir::kNone) continue;
+    // A view's own outputs are not bound: it shows what its input holds.
+    show(node.outputs[i], loaded.step ? loaded.outputs[i] : loaded.inputs[0], observer);
+  }
+}
+
+Engine::Engine(Plan plan, std::span<const Backend* const> backends, const EngineOptions& options) {
+  const int threads = options.threads > 0 ? options.threads : plan.threads;
+  state_ = std::make_unique<State>(std::move(plan), std::max(1, threads), options.pin);
+  state_->load(backends);
+  state_->place();
+}
+
+Engine::~Engine() = default;
+const Plan& Engine::plan() const { return state_->plan; }
+int Engine::threads() const { return state_->team.size(); }
+
+std::vector<std::string> Engine::watchable() const {
+  const ir::Graph& graph = state_->graph();
+  std::vector<std::string> names;
+  for (const auto& [original, probe] : probes_of(graph)) {
+    if (state_->shown(graph.find_value(probe.value))) names.push_back(original);
+  }
+  for (size_t i = 0; i < graph.value_capacity(); ++i) {
+    const auto id = static_cast<ir::ValueId>(i);
+    if (state_->shown(id)) names.push_back(graph.value(id).name);
+  }
+  std::ranges::sort(names);
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
+void Engine::watch(std::vector<std::string> names) {
+  State& s = *state_;
+  for (auto& list : s.watched) list.clear();
+  const auto probes = probes_of(s.graph());
+  const std::vector<std::string> known = watchable();
+  for (std::string& name : names) {
+    if (!std::ranges::binary_search(known, name)) {
+      fail("the plan holds no tensor '{}'{}", name, nearest_hint(name, known));
+    }
+    const auto found = probes.find(name);
+    const bool probed = found != probes.end() && s.shown(s.graph().find_value(found->second.value));
+    Probe probe = probed ? found->second : Probe{.value = name, .permutation = {}, .offset = 0};
+    const ir::ValueId id = s.graph().find_value(probe.value);
+    s.watched[static_cast<size_t>(id)].push_back({std::move(name), std::move(probe), id});
+  }
+}
+
+std::vector<Tensor> Engine::run(std::span<const Tensor> inputs, const Observer& observer) {
+  State& s = *state_;
+  s.check_inputs(inputs);
+  const ir::Graph& graph = s.graph();
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const ir::ValueId id = graph.inputs()[i];
+    s.set_slots(id, inputs[i].raw());
+    if (observer) s.show(id, inputs[i].raw(), observer);
+  }
+  std::vector<Tensor> outputs;
+  outputs.reserve(graph.outputs().size());
+  for (const ir::ValueId id : graph.outputs()) {
+    const ir::Type& type = graph.value(id).type;
+    const Tensor* constant = graph.constant(id);
+    const auto input = std::find(graph.inputs().begin(), graph.inputs().end(), id);
+    if (constant != nullptr) {
+      outputs.push_back(*constant);
+    } else if (input != graph.inputs().end()) {
+      outputs.push_back(inputs[static_cast<size_t>(input - graph.inputs().begin())]);
+    } else {
+      outputs.emplace_back(type.dtype, *type.shape);
+      s.set_slots(id, outputs.back().mutable_raw());
+    }
+  }
+  for (size_t i = 0; i < s.steps.size(); ++i) {
+    s.run_step(i);
+    if (observer) s.observe_step(i, observer);
+  }
+  if (s.profiling) ++s.runs;
+  // A value listed twice was written to its last place.
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    for (size_t j = outputs.size() - 1; j > i; --j) {
+      if (graph.outputs()[j] != graph.outputs()[i]) continue;
+      outputs[i] = outputs[j];
+      break;
+    }
+  }
+  return outputs;
+}
+
+void Engine::set_profiling(bool on) {
+  state_->profiling = on;
+  if (!on) return;
+  state_->runs = 0;
+  for (Loaded& step : state_->steps) step.nanoseconds = 0;
+}
+
+std::vector<LayerTime> Engine::profile() const {
+  std::vector<LayerTime> result;
+  for (size_t i = 0; i < state_->steps.size(); ++i) {
+    const PlanStep& step = state_->plan.steps[i];
+    const ir::Node& node = state_->graph().node(step.node);
+    result.push_back({.node = node.name,
+                      .op = node.op,
+                      .backend = step.backend,
+                      .tactic = step.tactic,
+                      .sources = node.sources,
+                      .nanoseconds = state_->steps[i].nanoseconds,
+                      .runs = state_->runs});
+  }
+  return result;
+}
+
+}  // namespace kvant::engine

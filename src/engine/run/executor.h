@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// A loaded plan: memory, threads and a runnable step for each node.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/backend.h"
+#include "engine/plan/plan.h"
+#include "ir/interpreter.h"
+
+namespace kvant::engine {
+
+struct EngineOptions {
+  int threads = 0;   // 0: the plan's
+  bool pin = false;  // keep each worker on one core
+};
+
+// Time that one step took, summed over the runs since profiling was switched on.
+struct LayerTime {
+  std::string node;
+  std::string op;
+  std::string backend;
+  std::string tactic;
+  std::vector<std::string> sources;
+  int64_t nanoseconds = 0;
+  int64_t runs = 0;
+};
+
+// What a node looks like to a backend.
+NodeView view_of(const ir::Graph& graph, ir::NodeId id, int threads);
+
+class Engine final : public ir::Runner {
+ public:
+  // Loads every step; fails with the node when a tactic or its constants do not fit this machine's backends.
+  Engine(Plan plan, std::span<const Backend* const> backends, const EngineOptions& options = {});
+  ~Engine() override;
+
+  // Tensors of the original model that the lowered graph still holds (by probe), and values of the lowered graph.
+  // Original names win; tensors come as the original model has them.
+  void watch(std::vector<std::string> names) override;
+  std::vector<std::string> watchable() const;
+  // Inputs must have exactly the plan's types. Results are the same for every run with the same inputs. Memory is
+  // allocated for the outputs only.
+  std::vector<Tensor> run(std::span<const Tensor> inputs, const Observer& observer = {}) override;
+
+  void set_profiling(bool on);
+  std::vector<LayerTime> profile() const;
+  const Plan& plan() const;
+  int threads() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace kvant::engine
