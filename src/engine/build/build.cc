@@ -15,7 +15,8 @@
 namespace kvant::engine {
 namespace {
 
-// Constants up to this many elements stay in the plan's graph: type rules read shapes, axes and scales from them.
+// Constants up to this many elements stay in the plan's graph: type rules read shapes, axes and scales from
+// them.
 constexpr int64_t kSmallConstant = 64;
 
 void bind(ir::Graph& graph, const ir::OpTable& ops, const BuildOptions& options) {
@@ -47,8 +48,8 @@ Isa isa_of(const std::string& tactic) {
 }
 
 // The first backend that takes the node, with its tactics.
-std::vector<std::string> choose(const NodeView& view, std::span<const Backend* const> backends, PlanStep& step,
-                                const Backend*& chosen) {
+std::vector<std::string> choose(const NodeView& view, std::span<const Backend* const> backends,
+                                PlanStep& step, const Backend*& chosen) {
   for (const Backend* backend : backends) {
     std::string why;
     std::vector<std::string> tactics = backend->tactics(view, why);
@@ -64,8 +65,8 @@ std::vector<std::string> choose(const NodeView& view, std::span<const Backend* c
   fail("no backend can run {} '{}' ({})", view.node.op, view.node.name, step.fallback);
 }
 
-std::vector<PlanStep> choose_steps(const ir::Graph& graph, std::span<const Backend* const> backends, int threads,
-                                   Progress& progress, std::vector<Candidates>& candidates) {
+std::vector<PlanStep> choose_steps(const ir::Graph& graph, std::span<const Backend* const> backends,
+                                   int threads, Progress& progress, std::vector<Candidates>& candidates) {
   std::vector<PlanStep> steps;
   const std::vector<ir::NodeId> order = graph.topological_order();
   progress.begin("packing", static_cast<int64_t>(order.size()), "layers");
@@ -95,7 +96,8 @@ void drop_packed_constants(ir::Graph& graph) {
   for (size_t i = 0, n = graph.value_capacity(); i < n; ++i) {
     const auto id = static_cast<ir::ValueId>(i);
     const ir::Value& value = graph.value(id);
-    if (value.erased || !value.constant || graph.is_output(id) || value.constant->size() <= kSmallConstant) continue;
+    if (value.erased || !value.constant || graph.is_output(id) || value.constant->size() <= kSmallConstant)
+      continue;
     const std::string name = value.name;
     const ir::Type type{value.constant->dtype(), value.constant->shape()};
     graph.rename_value(id, name + "~");
@@ -106,7 +108,8 @@ void drop_packed_constants(ir::Graph& graph) {
 
 }  // namespace
 
-ir::Graph lower(ir::Graph graph, const ir::OpTable& ops, const BuildOptions& options, std::vector<ir::PassRecord>* records) {
+ir::Graph lower(ir::Graph graph, const ir::OpTable& ops, const BuildOptions& options,
+                std::vector<ir::PassRecord>* records) {
   bind(graph, ops, options);
   const int outputs = static_cast<int>(graph.outputs().size());
   keep_watched(graph, options.watch);
@@ -116,7 +119,8 @@ ir::Graph lower(ir::Graph graph, const ir::OpTable& ops, const BuildOptions& opt
   return graph;
 }
 
-Plan build(ir::Graph graph, const ir::OpTable& ops, std::span<const Backend* const> backends, const BuildOptions& options) {
+Plan build(ir::Graph graph, const ir::OpTable& ops, std::span<const Backend* const> backends,
+           const BuildOptions& options) {
   Progress& progress = options.progress != nullptr ? *options.progress : silent_progress();
   Plan plan;
   plan.graph = lower(std::move(graph), ops, options);
@@ -126,8 +130,11 @@ Plan build(ir::Graph graph, const ir::OpTable& ops, std::span<const Backend* con
   for (const ir::NodeId id : plan.graph.topological_order()) {
     for (const ir::ValueId output : plan.graph.node(id).outputs) {
       if (output == ir::kNone) continue;
-      noting([&] { return fmt::format("while building {} '{}'", plan.graph.node(id).op, plan.graph.node(id).name); },
-             [&] { value_bytes(plan.graph, output); });
+      noting(
+          [&] {
+            return fmt::format("while building {} '{}'", plan.graph.node(id).op, plan.graph.node(id).name);
+          },
+          [&] { value_bytes(plan.graph, output); });
     }
   }
   std::vector<Candidates> candidates;

@@ -30,7 +30,8 @@ std::vector<Tensor> random_inputs(const Plan& plan) {
 }
 
 // For each step the shortest time among several runs of the whole plan.
-std::vector<int64_t> time_steps(const Plan& plan, std::span<const Backend* const> backends, std::span<const Tensor> inputs) {
+std::vector<int64_t> time_steps(const Plan& plan, std::span<const Backend* const> backends,
+                                std::span<const Tensor> inputs) {
   Engine engine(plan, backends);
   engine.run(inputs);
   std::vector<int64_t> best(plan.steps.size(), std::numeric_limits<int64_t>::max());
@@ -46,7 +47,8 @@ std::vector<int64_t> time_steps(const Plan& plan, std::span<const Backend* const
 
 }  // namespace
 
-void tune(Plan& plan, std::span<const Backend* const> backends, const std::vector<Candidates>& candidates, Progress& progress) {
+void tune(Plan& plan, std::span<const Backend* const> backends, const std::vector<Candidates>& candidates,
+          Progress& progress) {
   if (candidates.empty()) return;
   plan_memory(plan);
   const std::vector<Tensor> inputs = random_inputs(plan);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Choosing among tactics by the clock, each timed in its place in the running network (caches as they will be).
+// Choosing among tactics by the clock, each timed in its place in the running network (caches as they will
+// be).
 #pragma once
 
 #include <string>
@@ -18,7 +19,9 @@ struct Candidates {
   std::vector<std::string> tactics;
 };
 
-// Replaces tactic and packed constants of each such step by the fastest. The plan still has its constants in the graph.
-void tune(Plan& plan, std::span<const Backend* const> backends, const std::vector<Candidates>& candidates, Progress& progress);
+// Replaces tactic and packed constants of each such step by the fastest. The plan still has its constants in
+// the graph.
+void tune(Plan& plan, std::span<const Backend* const> backends, const std::vector<Candidates>& candidates,
+          Progress& progress);
 
 }  // namespace kvant::engine

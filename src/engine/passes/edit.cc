@@ -27,11 +27,13 @@ bool real_side_is_float(const ir::Graph& graph, const ir::Node& node) {
 
 }  // namespace
 
-ir::NodeId Edit::node(std::string op, std::string_view name, std::vector<ir::ValueId> inputs, ir::Attributes attributes,
-                      const std::vector<ir::NodeId>& from, std::vector<std::string> values) {
+ir::NodeId Edit::node(std::string op, std::string_view name, std::vector<ir::ValueId> inputs,
+                      ir::Attributes attributes, const std::vector<ir::NodeId>& from,
+                      std::vector<std::string> values) {
   std::vector<std::string> sources;
   for (const ir::NodeId id : from) add_sources(graph_, id, sources);
-  const ir::NodeId id = graph_.add_node(std::move(op), name, std::move(inputs), std::move(values), std::move(attributes));
+  const ir::NodeId id =
+      graph_.add_node(std::move(op), name, std::move(inputs), std::move(values), std::move(attributes));
   graph_.sources(id) = std::move(sources);
   const ir::Node& added = graph_.node(id);
   std::vector<ir::Type> types;
@@ -45,8 +47,8 @@ ir::NodeId Edit::node(std::string op, std::string_view name, std::vector<ir::Val
   return id;
 }
 
-ir::ValueId Edit::value(std::string op, std::string_view name, std::vector<ir::ValueId> inputs, ir::Attributes attributes,
-                        const std::vector<ir::NodeId>& from) {
+ir::ValueId Edit::value(std::string op, std::string_view name, std::vector<ir::ValueId> inputs,
+                        ir::Attributes attributes, const std::vector<ir::NodeId>& from) {
   return graph_.node(node(std::move(op), name, std::move(inputs), std::move(attributes), from)).outputs[0];
 }
 
@@ -60,7 +62,9 @@ void Edit::take_place(ir::ValueId old, ir::ValueId fresh) {
 }
 
 ir::NodeId sole_user(const ir::Graph& graph, ir::ValueId id) {
-  return id != ir::kNone && graph.use_count(id) == 1 && graph.value(id).uses.size() == 1 ? graph.value(id).uses[0].node : ir::kNone;
+  return id != ir::kNone && graph.use_count(id) == 1 && graph.value(id).uses.size() == 1
+             ? graph.value(id).uses[0].node
+             : ir::kNone;
 }
 
 std::optional<Shape> static_shape(const ir::Graph& graph, ir::ValueId id) {
@@ -83,12 +87,14 @@ std::optional<Dequantized> dequantized(const ir::Graph& graph, ir::ValueId id) {
   if (node == nullptr || !ir::is_dequantize(*node) || !real_side_is_float(graph, *node)) return std::nullopt;
   const ir::NodeId producer = graph.value(id).producer;
   auto params = ir::params_of(graph, producer);
-  if (!params || !params->per_tensor() || !is_byte(params->dtype) || graph.is_constant(node->inputs[0])) return std::nullopt;
+  if (!params || !params->per_tensor() || !is_byte(params->dtype) || graph.is_constant(node->inputs[0]))
+    return std::nullopt;
   return Dequantized{producer, node->inputs[0], std::move(*params)};
 }
 
 std::optional<QuantParams> tensor_quantizer(const ir::Graph& graph, ir::NodeId id) {
-  if (id == ir::kNone || !ir::is_quantize(graph.node(id)) || !real_side_is_float(graph, graph.node(id))) return std::nullopt;
+  if (id == ir::kNone || !ir::is_quantize(graph.node(id)) || !real_side_is_float(graph, graph.node(id)))
+    return std::nullopt;
   if (graph.value(graph.node(id).inputs[0]).type.dtype != DType::Float32) return std::nullopt;
   auto params = ir::params_of(graph, id);
   if (!params || !params->per_tensor() || !is_byte(params->dtype)) return std::nullopt;

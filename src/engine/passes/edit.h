@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small steps that passes are written in. New values get their types at once, so that a pass can go on reading them.
+// Small steps that passes are written in. New values get their types at once, so that a pass can go on
+// reading them.
 #pragma once
 
 #include <optional>
@@ -21,12 +22,15 @@ class Edit {
   const ir::OpTable& ops() const { return ops_; }
 
   // A node named `name` with outputs named after `values` (one unless given), its sources those of `from`.
-  ir::NodeId node(std::string op, std::string_view name, std::vector<ir::ValueId> inputs, ir::Attributes attributes,
-                  const std::vector<ir::NodeId>& from, std::vector<std::string> values = {""});
+  ir::NodeId node(std::string op, std::string_view name, std::vector<ir::ValueId> inputs,
+                  ir::Attributes attributes, const std::vector<ir::NodeId>& from,
+                  std::vector<std::string> values = {""});
   // The same with one output, which is returned.
-  ir::ValueId value(std::string op, std::string_view name, std::vector<ir::ValueId> inputs, ir::Attributes attributes,
-                    const std::vector<ir::NodeId>& from);
-  ir::ValueId constant(std::string_view name, Tensor tensor) { return graph_.add_constant(name, std::move(tensor)); }
+  ir::ValueId value(std::string op, std::string_view name, std::vector<ir::ValueId> inputs,
+                    ir::Attributes attributes, const std::vector<ir::NodeId>& from);
+  ir::ValueId constant(std::string_view name, Tensor tensor) {
+    return graph_.add_constant(name, std::move(tensor));
+  }
   // `fresh` takes every use and the name of `old`; what made `old` dies if nothing else needs it.
   void take_place(ir::ValueId old, ir::ValueId fresh);
 

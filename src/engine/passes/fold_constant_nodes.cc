@@ -12,7 +12,8 @@ size_t remove_identities(ir::Graph& graph) {
   for (const ir::NodeId id : graph.topological_order()) {
     const ir::Node& node = graph.node(id);
     if (node.op != "Identity" && node.op != "Dropout") continue;
-    if (node.outputs.size() > 1 && node.outputs[1] != ir::kNone && graph.use_count(node.outputs[1]) > 0) continue;
+    if (node.outputs.size() > 1 && node.outputs[1] != ir::kNone && graph.use_count(node.outputs[1]) > 0)
+      continue;
     const Tensor* training = graph.constant(input_at(node, 2));
     if (input_at(node, 2) != ir::kNone && (training == nullptr || training->to_ints()[0] != 0)) continue;
     // A graph output keeps its node, unless its input can take the name over.

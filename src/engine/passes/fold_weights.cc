@@ -12,7 +12,8 @@ std::optional<Tensor> centred(const Tensor& codes, const QuantParams& params) {
   Tensor result(DType::Int8, codes.shape());
   const auto out = result.mutable_data<int8_t>();
   size_t inner = 1;
-  for (size_t i = static_cast<size_t>(params.axis) + 1; !params.per_tensor() && i < codes.rank(); ++i) inner *= static_cast<size_t>(codes.dim(i));
+  for (size_t i = static_cast<size_t>(params.axis) + 1; !params.per_tensor() && i < codes.rank(); ++i)
+    inner *= static_cast<size_t>(codes.dim(i));
   for (size_t i = 0; i < values.size(); ++i) {
     const size_t channel = params.per_tensor() ? 0 : i / inner % params.scale.size();
     const int64_t value = values[i] - params.zero_point_at(channel);
@@ -46,13 +47,14 @@ bool centre_codes(Edit& edit, ir::NodeId id) {
   const ir::Node& node = graph.node(id);
   const Tensor* codes = graph.constant(node.inputs[0]);
   const auto params = codes != nullptr ? ir::params_of(graph, id) : std::nullopt;
-  if (!params || codes->rank() == 0 || (params->dtype != DType::UInt8 && params->dtype != DType::Int8)) return false;
+  if (!params || codes->rank() == 0 || (params->dtype != DType::UInt8 && params->dtype != DType::Int8))
+    return false;
   if (params->dtype == DType::Int8 && !has_zero_points(*params)) return false;
   auto fresh = centred(*codes, *params);
   if (!fresh) return false;
   const Shape& shape = *graph.value(node.inputs[1]).type.shape;
-  std::vector<ir::ValueId> inputs = {edit.constant(graph.value(node.inputs[0]).name, std::move(*fresh)), node.inputs[1],
-                                     edit.constant("", Tensor(DType::Int8, shape))};
+  std::vector<ir::ValueId> inputs = {edit.constant(graph.value(node.inputs[0]).name, std::move(*fresh)),
+                                     node.inputs[1], edit.constant("", Tensor(DType::Int8, shape))};
   graph.set_inputs(id, std::move(inputs));
   return true;
 }
@@ -72,7 +74,8 @@ bool fold_bias(Edit& edit, ir::NodeId id) {
 }  // namespace
 
 ir::Pass fold_weights(const LoweringOptions&) {
-  return {"fold-weights", "Q(constant) => codes; DQ(codes, zp) => DQ(codes - zp); DQ(i32 constant) => float constant",
+  return {"fold-weights",
+          "Q(constant) => codes; DQ(codes, zp) => DQ(codes - zp); DQ(i32 constant) => float constant",
           ir::Exactness::BitExact, [](ir::Graph& graph, const ir::OpTable& ops) {
             Edit edit(graph, ops);
             size_t changes = 0;

@@ -12,7 +12,7 @@ std::vector<ir::Pass> default_pipeline(const LoweringOptions& options) {
   const int mode = options.mode == Mode::Integer ? kInteger : kSimulate;
   std::vector<ir::Pass> passes;
 #define KVANT_ENTRY(function, modes) \
-  if (((modes) & mode) != 0) passes.push_back(function(options));
+  if (((modes)&mode) != 0) passes.push_back(function(options));
 #include "engine/passes/passes.inc"
 #undef KVANT_ENTRY
   static_cast<void>(kAll);

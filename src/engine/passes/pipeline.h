@@ -16,8 +16,8 @@ enum class Mode {
 
 struct LoweringOptions {
   Mode mode = Mode::Integer;
-  // The first outputs of the graph that are the model's own. Further ones were added to keep tensors observable through
-  // fusion, and are taken off again before layouts are assigned; -1: all are the model's.
+  // The first outputs of the graph that are the model's own. Further ones were added to keep tensors
+  // observable through fusion, and are taken off again before layouts are assigned; -1: all are the model's.
   int model_outputs = -1;
 };
 

@@ -10,6 +10,8 @@ namespace kvant::engine {
 
 uint64_t checksum(std::span<const std::byte> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
-uint64_t checksum_of(const PlanHeader& header) { return XXH3_64bits(&header, offsetof(PlanHeader, header_check)); }
+uint64_t checksum_of(const PlanHeader& header) {
+  return XXH3_64bits(&header, offsetof(PlanHeader, header_check));
+}
 
 }  // namespace kvant::engine

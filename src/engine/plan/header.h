@@ -14,14 +14,14 @@ inline constexpr char kPlanMagic[8] = {'k', 'v', 'a', 'n', 't', 'P', 'L', '\n'};
 struct PlanHeader {
   char magic[8];
   uint32_t version;
-  uint32_t isa;            // kvant::Isa that the tactics need
+  uint32_t isa;  // kvant::Isa that the tactics need
   uint64_t file_bytes;
   uint64_t content_check;  // XXH3 over everything after the header
   uint64_t text_bytes;     // of the text section, which follows the header
   uint64_t blob_start;     // file offset of the blobs, a multiple of 64
   uint32_t threads;
-  uint32_t reserved;       // 0
-  uint64_t header_check;   // XXH3 over the bytes before this field
+  uint32_t reserved;      // 0
+  uint64_t header_check;  // XXH3 over the bytes before this field
 };
 static_assert(sizeof(PlanHeader) == 64 && std::is_trivially_copyable_v<PlanHeader>);
 

@@ -33,7 +33,8 @@ size_t value_bytes(const ir::Graph& graph, ir::ValueId id) {
 }
 
 bool is_view(const ir::Graph& graph, const ir::Node& node) {
-  static const std::set<std::string, std::less<>> kReshapes = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"};
+  static const std::set<std::string, std::less<>> kReshapes = {"Reshape", "Flatten", "Squeeze", "Unsqueeze",
+                                                               "Identity"};
   if (node.inputs.empty() || node.inputs[0] == ir::kNone || node.outputs.size() != 1) return false;
   if (node.outputs[0] == ir::kNone) return false;
   const ir::Type& in = graph.value(node.inputs[0]).type;
@@ -86,9 +87,11 @@ void check_memory(const Plan& plan) {
     const size_t bytes = value_bytes(plan.graph, id);
     const int64_t offset = plan.offsets[static_cast<size_t>(id)];
     const std::string& name = plan.graph.value(id).name;
-    if (offset < 0 || offset % static_cast<int64_t>(kAlignment) != 0) fail("tensor '{}' has no place in the arena", name);
+    if (offset < 0 || offset % static_cast<int64_t>(kAlignment) != 0)
+      fail("tensor '{}' has no place in the arena", name);
     const auto begin = static_cast<size_t>(offset);
-    if (begin > plan.arena_bytes || bytes > plan.arena_bytes - begin) fail("tensor '{}' lies outside the arena", name);
+    if (begin > plan.arena_bytes || bytes > plan.arena_bytes - begin)
+      fail("tensor '{}' lies outside the arena", name);
     if (bytes > 0) blocks.push_back({begin, begin + bytes, range, id});
   }
   std::ranges::sort(blocks, {}, &Block::begin);

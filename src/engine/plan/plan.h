@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A compiled network: the lowered graph, what runs each node, its constants as the kernels read them, and where each
-// tensor lives. Data only; kept in a file that is memory-mapped and never trusted (docs/plan-format.md).
+// A compiled network: the lowered graph, what runs each node, its constants as the kernels read them, and
+// where each tensor lives. Data only; kept in a file that is memory-mapped and never trusted
+// (docs/plan-format.md).
 #pragma once
 
 #include <cstdint>
@@ -27,10 +28,10 @@ inline constexpr int64_t kNoOffset = -1;
 // What runs one node.
 struct PlanStep {
   ir::NodeId node = ir::kNone;
-  std::string backend;          // a backend's name, or kView
-  std::string tactic;           // that backend's name for the kernel and its parameters
-  std::string fallback;         // why no backend before this one took the node; empty when the first did
-  std::vector<Tensor> packed;   // constants in the tactic's form
+  std::string backend;         // a backend's name, or kView
+  std::string tactic;          // that backend's name for the kernel and its parameters
+  std::string fallback;        // why no backend before this one took the node; empty when the first did
+  std::vector<Tensor> packed;  // constants in the tactic's form
 };
 
 struct Plan {
@@ -38,18 +39,18 @@ struct Plan {
   ir::Graph graph;
   size_t input_count = 0;
   int threads = 1;
-  Isa isa = Isa::None;                       // what the tactics need
-  std::vector<PlanStep> steps;               // in execution order: the graph's topological order
-  std::vector<int64_t> offsets;              // by value: into the arena, or kNoOffset
+  Isa isa = Isa::None;           // what the tactics need
+  std::vector<PlanStep> steps;   // in execution order: the graph's topological order
+  std::vector<int64_t> offsets;  // by value: into the arena, or kNoOffset
   size_t arena_bytes = 0;
-  std::map<std::string, std::string> info;   // how it was built ("mode", "batch"): for people
+  std::map<std::string, std::string> info;  // how it was built ("mode", "batch"): for people
 };
 
 // Writes the plan, whole or not at all. The same plan gives the same bytes.
 void write_plan(const Plan& plan, const std::filesystem::path& path);
 
-// Maps and checks a plan; packed constants point into the file. Fails, never crashes, on a file that is no plan, is
-// truncated, damaged, of another version, or needs instructions that this CPU lacks.
+// Maps and checks a plan; packed constants point into the file. Fails, never crashes, on a file that is no
+// plan, is truncated, damaged, of another version, or needs instructions that this CPU lacks.
 Plan read_plan(const std::filesystem::path& path, const ir::OpTable& ops);
 
 // For each value the one whose memory it uses: itself, or what a chain of view steps leads back to.

@@ -26,10 +26,11 @@ PlanHeader read_header(std::span<const std::byte> bytes) {
   if (bytes.size() < sizeof header) fail("the plan is truncated: build it again");
   std::memcpy(&header, bytes.data(), sizeof header);
   if (header.version != kPlanVersion) {
-    fail("the plan was made by another version of kvant (format {}, this build reads {}): build it again", header.version,
-         kPlanVersion);
+    fail("the plan was made by another version of kvant (format {}, this build reads {}): build it again",
+         header.version, kPlanVersion);
   }
-  if (header.header_check != checksum_of(header)) fail("the plan is damaged (its header's checksum differs): build it again");
+  if (header.header_check != checksum_of(header))
+    fail("the plan is damaged (its header's checksum differs): build it again");
   if (bytes.size() < header.file_bytes) {
     fail("the plan is truncated ({} of {} bytes): build it again", bytes.size(), header.file_bytes);
   }
@@ -41,13 +42,15 @@ PlanHeader read_header(std::span<const std::byte> bytes) {
 
 void check_header(const PlanHeader& header) {
   if (header.text_bytes > header.file_bytes - sizeof header || header.blob_start > header.file_bytes ||
-      header.blob_start < sizeof header + header.text_bytes || header.blob_start % kAlignment != 0 || header.reserved != 0 ||
-      header.threads < 1 || header.threads > kMaxThreads || header.isa > static_cast<uint32_t>(Isa::Avx512vnni)) {
+      header.blob_start < sizeof header + header.text_bytes || header.blob_start % kAlignment != 0 ||
+      header.reserved != 0 || header.threads < 1 || header.threads > kMaxThreads ||
+      header.isa > static_cast<uint32_t>(Isa::Avx512vnni)) {
     fail("the plan's header is not valid: build it again");
   }
   const auto isa = static_cast<Isa>(header.isa);
   if (!supports(isa)) {
-    fail("the plan needs {} instructions and this machine offers {}: build it here", name(isa), name(best_isa()));
+    fail("the plan needs {} instructions and this machine offers {}: build it here", name(isa),
+         name(best_isa()));
   }
 }
 
@@ -83,17 +86,21 @@ class Reader {
   void read_graph(LineReader& lines) {
     const auto words = split_words(lines.line());
     expect(words.size() == 2 && words[0] == "graph");
-    const std::string_view text = lines.block(static_cast<size_t>(number_of(words[1], 0, kMaxNumber, "the graph's size")));
+    const std::string_view text =
+        lines.block(static_cast<size_t>(number_of(words[1], 0, kMaxNumber, "the graph's size")));
     ir::Graph& graph = plan_.graph;
-    graph = ir::parse(text, [this](DType dtype, const Shape& shape, size_t offset) { return blob(dtype, shape, offset); });
+    graph = ir::parse(
+        text, [this](DType dtype, const Shape& shape, size_t offset) { return blob(dtype, shape, offset); });
     ir::verify(graph, ops_);
     std::vector<ir::Type> declared;
-    for (size_t i = 0; i < graph.value_capacity(); ++i) declared.push_back(graph.value(static_cast<ir::ValueId>(i)).type);
+    for (size_t i = 0; i < graph.value_capacity(); ++i)
+      declared.push_back(graph.value(static_cast<ir::ValueId>(i)).type);
     ir::infer_types(graph, ops_);
     for (size_t i = 0; i < declared.size(); ++i) {
       const ir::Value& value = graph.value(static_cast<ir::ValueId>(i));
       if (value.erased) continue;
-      if (!(value.type == declared[i]) || !value.type.is_static()) fail("the type of tensor '{}' does not hold", value.name);
+      if (!(value.type == declared[i]) || !value.type.is_static())
+        fail("the type of tensor '{}' does not hold", value.name);
     }
     plan_.offsets.assign(graph.value_capacity(), kNoOffset);
     plan_.input_count = graph.inputs().size();
@@ -107,8 +114,8 @@ class Reader {
     expect(words.size() >= 2);
     const std::string& kind = words[0];
     if (kind == "inputs") {
-      plan_.input_count =
-          static_cast<size_t>(number_of(words[1], 0, static_cast<int64_t>(plan_.graph.inputs().size()), "the input count"));
+      plan_.input_count = static_cast<size_t>(
+          number_of(words[1], 0, static_cast<int64_t>(plan_.graph.inputs().size()), "the input count"));
     } else if (kind == "arena") {
       plan_.arena_bytes = static_cast<size_t>(number_of(words[1], 0, kMaxNumber, "the arena's size"));
     } else if (kind == "info") {
@@ -130,7 +137,8 @@ class Reader {
     expect(words.size() == 5);
     const ir::NodeId node = plan_.graph.find_node(words[1]);
     expect(node != ir::kNone);
-    plan_.steps.push_back({.node = node, .backend = words[2], .tactic = words[3], .fallback = words[4], .packed = {}});
+    plan_.steps.push_back(
+        {.node = node, .backend = words[2], .tactic = words[3], .fallback = words[4], .packed = {}});
   }
 
   void read_step_part(const std::vector<std::string>& words) {
@@ -146,12 +154,14 @@ class Reader {
       expect(dtype.has_value());
       const auto offset = static_cast<size_t>(number_of(words[2], 0, kMaxNumber, "a constant's offset"));
       Shape shape;
-      for (size_t i = 3; i < words.size(); ++i) shape.push_back(number_of(words[i], 0, kMaxNumber, "a dimension"));
+      for (size_t i = 3; i < words.size(); ++i)
+        shape.push_back(number_of(words[i], 0, kMaxNumber, "a dimension"));
       step.packed.push_back(blob(*dtype, shape, offset));
     }
   }
 
-  // One step for each node, in an order in which every input is there before it is read; views that are views.
+  // One step for each node, in an order in which every input is there before it is read; views that are
+  // views.
   void check_steps() {
     const ir::Graph& graph = plan_.graph;
     const std::vector<ir::NodeId> order = graph.topological_order();
@@ -170,7 +180,8 @@ class Reader {
       largest += bytes;
     }
     // The planner never needs more than all tensors side by side; a larger arena is not ours.
-    if (plan_.arena_bytes > largest) fail("the plan's arena of {} bytes is larger than its tensors", plan_.arena_bytes);
+    if (plan_.arena_bytes > largest)
+      fail("the plan's arena of {} bytes is larger than its tensors", plan_.arena_bytes);
   }
 
   MappedFile file_;

@@ -7,7 +7,7 @@
 
 namespace kvant::engine {
 
-std::string quoted(std::string_view text) {
+std::string quote(std::string_view text) {
   std::string result = "\"";
   for (const char c : text) {
     if (c == '\n') {

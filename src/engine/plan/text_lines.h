@@ -10,7 +10,7 @@
 namespace kvant::engine {
 
 // "text" with backslash, quote and newline escaped.
-std::string quoted(std::string_view text);
+std::string quote(std::string_view text);
 
 // Words of one line, unquoted. Fails on an unterminated string or an unknown escape.
 std::vector<std::string> split_words(std::string_view line);

@@ -40,27 +40,29 @@ class Blobs {
 
 std::string step_lines(const Plan& plan, const PlanStep& step, Blobs& blobs) {
   const ir::Node& node = plan.graph.node(step.node);
-  std::string text = fmt::format("step {} {} {} {}\n", quoted(node.name), quoted(step.backend), quoted(step.tactic),
-                                 quoted(step.fallback));
+  std::string text = fmt::format("step {} {} {} {}\n", quote(node.name), quote(step.backend),
+                                 quote(step.tactic), quote(step.fallback));
   for (const Tensor& tensor : step.packed) {
     text += fmt::format("packed {} {}", name(tensor.dtype()), blobs.add(tensor));
     for (const int64_t dim : tensor.shape()) text += fmt::format(" {}", dim);
     text += '\n';
   }
-  if (!node.reason.empty()) text += fmt::format("reason {}\n", quoted(node.reason));
-  for (const std::string& source : node.sources) text += fmt::format("source {}\n", quoted(source));
+  if (!node.reason.empty()) text += fmt::format("reason {}\n", quote(node.reason));
+  for (const std::string& source : node.sources) text += fmt::format("source {}\n", quote(source));
   return text;
 }
 
 std::string text_of(const Plan& plan, Blobs& blobs) {
-  const std::string graph =
-      ir::print(plan.graph, {.max_elements = 0, .store = [&](const Tensor& tensor) { return blobs.add(tensor); }});
-  std::string text = fmt::format("graph {}\n{}\ninputs {}\narena {}\n", graph.size(), graph, plan.input_count, plan.arena_bytes);
-  for (const auto& [key, value] : plan.info) text += fmt::format("info {} {}\n", quoted(key), quoted(value));
+  const std::string graph = ir::print(
+      plan.graph, {.max_elements = 0, .store = [&](const Tensor& tensor) { return blobs.add(tensor); }});
+  std::string text = fmt::format("graph {}\n{}\ninputs {}\narena {}\n", graph.size(), graph, plan.input_count,
+                                 plan.arena_bytes);
+  for (const auto& [key, value] : plan.info) text += fmt::format("info {} {}\n", quote(key), quote(value));
   for (const PlanStep& step : plan.steps) text += step_lines(plan, step, blobs);
   for (size_t i = 0; i < plan.offsets.size(); ++i) {
     if (plan.offsets[i] == kNoOffset) continue;
-    text += fmt::format("place {} {}\n", quoted(plan.graph.value(static_cast<ir::ValueId>(i)).name), plan.offsets[i]);
+    text += fmt::format("place {} {}\n", quote(plan.graph.value(static_cast<ir::ValueId>(i)).name),
+                        plan.offsets[i]);
   }
   return text;
 }

@@ -19,11 +19,11 @@ class Memory {
  public:
   explicit Memory(size_t bytes) : size_(bytes) {
     if (bytes == 0) return;
-    data_ = static_cast<std::byte*>(::operator new(bytes, std::align_val_t{kAlignment}, std::nothrow));
+    data_ = static_cast<std::byte*>(::operator new (bytes, std::align_val_t{kAlignment}, std::nothrow));
     if (data_ == nullptr) fail("not enough memory for the plan's tensors ({} bytes)", bytes);
     std::memset(data_, 0, bytes);
   }
-  ~Memory() { ::operator delete(data_, std::align_val_t{kAlignment}); }
+  ~Memory() { ::operator delete (data_, std::align_val_t{kAlignment}); }
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
   std::byte* data() const { return data_; }
@@ -82,8 +82,8 @@ struct Engine::State {
   std::vector<ir::ValueId> roots;
   std::vector<Loaded> steps;
   std::unique_ptr<Memory> arena, scratch;
-  std::vector<std::byte*> places;          // by value: in the arena, or nullptr
-  std::vector<std::vector<Slot>> slots;    // by root value that is an input or output of the graph
+  std::vector<std::byte*> places;             // by value: in the arena, or nullptr
+  std::vector<std::vector<Slot>> slots;       // by root value that is an input or output of the graph
   std::vector<std::vector<Watched>> watched;  // by value
   bool profiling = false;
   int64_t runs = 0;
@@ -115,10 +115,16 @@ void Engine::State::load(std::span<const Backend* const> backends) {
     Loaded loaded;
     const ir::Node& node = graph().node(step.node);
     if (step.backend != kView) {
-      noting([&] { return fmt::format("while loading {} '{}' ({}:{})", node.op, node.name, step.backend, step.tactic); }, [&] {
-        loaded.step = find_backend(backends, step.backend)
-                          ->load(view_of(graph(), step.node, plan.threads), step.tactic, std::move(step.packed));
-      });
+      noting(
+          [&] {
+            return fmt::format("while loading {} '{}' ({}:{})", node.op, node.name, step.backend,
+                               step.tactic);
+          },
+          [&] {
+            loaded.step =
+                find_backend(backends, step.backend)
+                    ->load(view_of(graph(), step.node, plan.threads), step.tactic, std::move(step.packed));
+          });
       scratch_bytes = std::max(scratch_bytes, loaded.step->scratch_bytes());
     }
     step.packed.clear();
@@ -174,12 +180,14 @@ void Engine::State::set_slots(ir::ValueId id, const std::byte* pointer) {
 }
 
 void Engine::State::check_inputs(std::span<const Tensor> inputs) const {
-  if (inputs.size() != plan.input_count) fail("the plan takes {} inputs, not {}", plan.input_count, inputs.size());
+  if (inputs.size() != plan.input_count)
+    fail("the plan takes {} inputs, not {}", plan.input_count, inputs.size());
   for (size_t i = 0; i < inputs.size(); ++i) {
     const ir::Value& value = graph().value(graph().inputs()[i]);
     if (inputs[i].dtype() == value.type.dtype && inputs[i].shape() == *value.type.shape) continue;
-    fail("input '{}' of the plan takes {} {}, not {} {}: build a plan for that shape", value.name, name(value.type.dtype),
-         to_string(*value.type.shape), name(inputs[i].dtype()), to_string(inputs[i].shape()));
+    fail("input '{}' of the plan takes {} {}, not {} {}: build a plan for that shape", value.name,
+         name(value.type.dtype), kvant::to_string(*value.type.shape), name(inputs[i].dtype()),
+         kvant::to_string(inputs[i].shape()));
   }
 }
 
@@ -202,7 +210,8 @@ void Engine::State::run_step(size_t index) {
   }
   const auto start = std::chrono::steady_clock::now();
   loaded.step->run(args);
-  loaded.nanoseconds += std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count();
+  loaded.nanoseconds +=
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count();
 }
 
 void Engine::State::observe_step(size_t index, const Observer& observer) const {

@@ -37,12 +37,12 @@ class Engine final : public ir::Runner {
   Engine(Plan plan, std::span<const Backend* const> backends, const EngineOptions& options = {});
   ~Engine() override;
 
-  // Tensors of the original model that the lowered graph still holds (by probe), and values of the lowered graph.
-  // Original names win; tensors come as the original model has them.
+  // Tensors of the original model that the lowered graph still holds (by probe), and values of the lowered
+  // graph. Original names win; tensors come as the original model has them.
   void watch(std::vector<std::string> names) override;
   std::vector<std::string> watchable() const;
-  // Inputs must have exactly the plan's types. Results are the same for every run with the same inputs. Memory is
-  // allocated for the outputs only.
+  // Inputs must have exactly the plan's types. Results are the same for every run with the same inputs.
+  // Memory is allocated for the outputs only.
   std::vector<Tensor> run(std::span<const Tensor> inputs, const Observer& observer = {}) override;
 
   void set_profiling(bool on);

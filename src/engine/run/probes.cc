@@ -27,7 +27,8 @@ std::optional<std::vector<int64_t>> parse_integers(std::string_view text) {
 bool is_permutation(const std::vector<int64_t>& axes) {
   std::vector<char> seen(axes.size(), 0);
   for (const int64_t axis : axes) {
-    if (axis < 0 || axis >= static_cast<int64_t>(axes.size()) || seen[static_cast<size_t>(axis)]++) return false;
+    if (axis < 0 || axis >= static_cast<int64_t>(axes.size()) || seen[static_cast<size_t>(axis)]++)
+      return false;
   }
   return true;
 }
@@ -79,7 +80,8 @@ Tensor restore(const Probe& probe, const Tensor& stored) {
   Tensor result = stored;
   if (!probe.permutation.empty() && probe.permutation.size() == stored.rank()) {
     std::vector<int64_t> inverse(probe.permutation.size());
-    for (size_t i = 0; i < inverse.size(); ++i) inverse[static_cast<size_t>(probe.permutation[i])] = static_cast<int64_t>(i);
+    for (size_t i = 0; i < inverse.size(); ++i)
+      inverse[static_cast<size_t>(probe.permutation[i])] = static_cast<int64_t>(i);
     result = transpose(result, inverse);
   }
   if (probe.offset != 0 && size_of(result.dtype()) == 1) result = shifted(result, probe.offset);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How to see a tensor of the original model in a lowered graph: which value holds it, with which axes and offset
-// (docs/lowered-ops.md, "Names and probes").
+// How to see a tensor of the original model in a lowered graph: which value holds it, with which axes and
+// offset (docs/lowered-ops.md, "Names and probes").
 #pragma once
 
 #include <map>

@@ -88,7 +88,8 @@ void SpinningTeam::run(const std::function<void(int, int)>& fn) {
   fn_ = &fn;
   if (!workers_.empty()) {
     running_.store(static_cast<int>(workers_.size()), std::memory_order_release);
-    // Sequentially consistent against sleeping_: a worker that goes to sleep sees the new generation, or we see it.
+    // Sequentially consistent against sleeping_: a worker that goes to sleep sees the new generation, or we
+    // see it.
     generation_.fetch_add(1);
     if (sleeping_.load() > 0) {
       { const std::lock_guard lock(mutex_); }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engine's threads: they spin for a short while between steps, because a step is often shorter than waking a
-// sleeping thread, and sleep when nothing comes.
+// The engine's threads: they spin for a short while between steps, because a step is often shorter than
+// waking a sleeping thread, and sleep when nothing comes.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,8 @@ namespace kvant::engine {
 
 class SpinningTeam final : public Team {
  public:
-  // `threads` in all, the caller of run() included; with `pin` each worker stays on one of the process's cores.
+  // `threads` in all, the caller of run() included; with `pin` each worker stays on one of the process's
+  // cores.
   SpinningTeam(int threads, bool pin);
   ~SpinningTeam() override;
   SpinningTeam(const SpinningTeam&) = delete;
