@@ -44,7 +44,8 @@ void verify_signature(const Node& node, const OpDef& op) {
              ? ""
              : (op.max_inputs == kVariadic ? " or more" : fmt::format(" to {}", op.max_inputs)));
   }
-  for (int i = 0; i < op.min_inputs; ++i) {
+  const int needed = op.max_inputs == kVariadic ? inputs : op.min_inputs;
+  for (int i = 0; i < needed; ++i) {
     if (node.inputs[static_cast<size_t>(i)] == kNone) fail("{} lacks its input {}", where(node), i);
   }
   if (node.outputs.empty() || static_cast<int>(node.outputs.size()) > op.max_outputs) {

@@ -2,8 +2,17 @@
 #include "ops/shape_rules.h"
 
 namespace kvant::ops {
+namespace {
 
-// At inference the input as it is; the mask, when asked for, is all true. Training mode is refused.
+// Whether input i is given and not 0.
+bool is_set(const ir::EvalArgs& args, size_t i) {
+  return args.has(i) && args.in(i).cast(DType::Bool) != Tensor(DType::Bool, args.in(i).shape());
+}
+
+}  // namespace
+
+// At inference the input as it is; the mask, when asked for, is all true. Training mode is refused, unless
+// its ratio is 0.
 ir::OpDef dropout() {
   return {.name = "Dropout",
           .max_inputs = 3,
@@ -16,7 +25,7 @@ ir::OpDef dropout() {
             return types;
           },
           .evaluate = [](const ir::EvalArgs& args) -> std::vector<Tensor> {
-            if (args.has(2) && args.in(2).cast(DType::Bool) != Tensor(DType::Bool, args.in(2).shape())) {
+            if (is_set(args, 2) && (!args.has(1) || is_set(args, 1))) {
               fail("Dropout: training_mode is set; export the model for inference");
             }
             std::vector<Tensor> outputs = {args.in(0)};

@@ -15,26 +15,31 @@ Shape result_shape(const Shape& x, int64_t block) {
   return {x[0], x[1] == kUnknownDim ? x[1] : x[1] * block * block, divided(x[2]), divided(x[3])};
 }
 
+std::vector<Tensor> evaluate_space_to_depth(const ir::EvalArgs& args) {
+  const Tensor& x = args.in(0);
+  const int64_t block = block_size(args.node, x.shape());
+  const Shape shape = result_shape(x.shape(), block);
+  const std::string mode = args.attributes().text("mode", "DCR");
+  if (mode != "DCR" && mode != "CRD")
+    fail("SpaceToDepth: mode is \"{}\"; it can be \"DCR\" or \"CRD\"", mode);
+  const int64_t block_first[] = {0, 3, 5, 1, 2, 4}, channel_first[] = {0, 1, 3, 5, 2, 4};
+  const Tensor blocks = x.reshaped({x.dim(0), x.dim(1), shape[2], block, shape[3], block});
+  return {transpose(blocks, mode == "DCR" ? block_first : channel_first).reshaped(shape)};
+}
+
 }  // namespace
 
 // Blocks of pixels to channels: [N, C, H*b, W*b] to [N, b*b*C, H, W].
 ir::OpDef space_to_depth() {
-  return {
-      .name = "SpaceToDepth",
-      .attributes = {{"blocksize", ir::AttributeKind::Integer, true}},
-      .traits = ir::Trait::MovesData,
-      .infer = [](const ir::InferArgs& args) -> std::vector<Type> {
-        const Type& x = args.inputs[0];
-        if (!x.shape) return {Type{x.dtype, unknown_shape(args.node.op, 4)}};
-        return {Type{x.dtype, result_shape(*x.shape, block_size(args.node, *x.shape))}};
-      },
-      .evaluate = [](const ir::EvalArgs& args) -> std::vector<Tensor> {
-        const Tensor& x = args.in(0);
-        const int64_t b = block_size(args.node, x.shape());
-        const Shape shape = result_shape(x.shape(), b);
-        const int64_t perm[] = {0, 3, 5, 1, 2, 4};
-        return {transpose(x.reshaped({x.dim(0), x.dim(1), shape[2], b, shape[3], b}), perm).reshaped(shape)};
-      }};
+  return {.name = "SpaceToDepth",
+          .attributes = {{"blocksize", ir::AttributeKind::Integer, true}, {"mode", ir::AttributeKind::Text}},
+          .traits = ir::Trait::MovesData,
+          .infer = [](const ir::InferArgs& args) -> std::vector<Type> {
+            const Type& x = args.inputs[0];
+            if (!x.shape) return {Type{x.dtype, unknown_shape(args.node.op, 4)}};
+            return {Type{x.dtype, result_shape(*x.shape, block_size(args.node, *x.shape))}};
+          },
+          .evaluate = evaluate_space_to_depth};
 }
 
 }  // namespace kvant::ops
