@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+# The host part knows no torch; the plug-in (torch/) is built when LibTorch is found and loaded at run time.
+kvant_module(train DEPS ir ops data EXCLUDE "/train/torch/" LIBRARIES ${CMAKE_DL_LIBS})
+set(KVANT_FAKE_QUANTIZE_FLAGS -O3 -fopenmp-simd -fno-trapping-math -fno-math-errno)
+set_source_files_properties(${PROJECT_SOURCE_DIR}/src/train/fake_quantize.cc
+                            PROPERTIES COMPILE_OPTIONS "${KVANT_FAKE_QUANTIZE_FLAGS}")
+
+# In a function: TorchConfig sets many variables.
+function(kvant_train_plugin)
+  if(KVANT_TRAIN STREQUAL "OFF")
+    message(STATUS "Training plug-in: off (KVANT_TRAIN=OFF)")
+    return()
+  endif()
+  find_package(Torch QUIET)
+  find_package(OpenMP QUIET COMPONENTS CXX)
+  if(NOT Torch_FOUND OR NOT OpenMP_CXX_FOUND)
+    if(KVANT_TRAIN STREQUAL "ON")
+      message(FATAL_ERROR "KVANT_TRAIN=ON needs LibTorch and OpenMP: apt-get install libtorch-dev libopenblas0-openmp, "
+                          "or pass -DCMAKE_PREFIX_PATH=<libtorch>")
+    endif()
+    message(STATUS "Training plug-in: not built (LibTorch not found; kvant train will say so)")
+    return()
+  endif()
+  message(STATUS "Training plug-in: LibTorch ${Torch_VERSION}")
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/train/torch/*.cc)
+  list(FILTER sources EXCLUDE REGEX "_(test|oracle)\\.cc$")
+  # An object library, so that the oracle test can link the same code that the plug-in hides.
+  add_library(kvant_train_torch_objects OBJECT ${sources} ${PROJECT_SOURCE_DIR}/src/train/fake_quantize.cc)
+  target_include_directories(kvant_train_torch_objects PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  # The narrow headers of single operators wherever ATen offers the choice.
+  target_compile_definitions(kvant_train_torch_objects PRIVATE AT_PER_OPERATOR_HEADERS)
+  # No -Werror here: newer compilers warn falsely inside torch's headers. OpenMP in every file: at::parallel_for is a
+  # header template that turns serial without it.
+  target_compile_options(kvant_train_torch_objects PRIVATE -Wall -Wextra -ffp-contract=off -O2 -g1)
+  set_target_properties(kvant_train_torch_objects PROPERTIES CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+  target_link_libraries(kvant_train_torch_objects PRIVATE ${TORCH_LIBRARIES} OpenMP::OpenMP_CXX)
+  add_library(kvant_train_torch MODULE $<TARGET_OBJECTS:kvant_train_torch_objects>)
+  set_target_properties(kvant_train_torch PROPERTIES PREFIX "")
+  target_link_libraries(kvant_train_torch PRIVATE ${TORCH_LIBRARIES} OpenMP::OpenMP_CXX ${CMAKE_DL_LIBS})
+  target_link_options(kvant_train_torch PRIVATE -Wl,--version-script=${PROJECT_SOURCE_DIR}/src/train/torch/exports.map)
+  if(KVANT_TESTS)
+    add_dependencies(train_torch_test kvant_train_torch)
+    kvant_test(train_oracle_test SOURCES ${PROJECT_SOURCE_DIR}/src/train/torch/fake_quantize_oracle.cc
+               LIBRARIES ${TORCH_LIBRARIES} OpenMP::OpenMP_CXX ${CMAKE_DL_LIBS} LABELS train)
+    target_sources(train_oracle_test PRIVATE $<TARGET_OBJECTS:kvant_train_torch_objects>)
+    target_include_directories(train_oracle_test PRIVATE ${PROJECT_SOURCE_DIR}/src)
+    target_compile_options(train_oracle_test PRIVATE -O2 -g1)
+  endif()
+endfunction()
+
+if(KVANT_TESTS)
+  # Through the loader, like kvant itself: built without torch too, and skipped with a notice then.
+  file(GLOB KVANT_TRAIN_TORCH_TESTS CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/train/torch/*_test.cc)
+  kvant_test(train_torch_test SOURCES ${KVANT_TRAIN_TORCH_TESTS} LIBRARIES kvant_train LABELS train)
+endif()
+kvant_train_plugin()

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/torch/fake_quantize_op.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty_like.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "train/fake_quantize.h"
+#include "train/torch/kernel.h"
+
+namespace kvant::train::plugin {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Runs of this many elements with one scale: the unit of work, fixed so that sums do not depend on the thread
+// count.
+constexpr int64_t kRun = 32768;
+
+// x as `channels` runs of memory with one scale each: axis 0 outermost. Both NCHW and NHWC have that;
+// anything else is brought to it by a transposed copy, which `restore` undoes.
+struct Runs {
+  Runs(const at::Tensor& x, int64_t channel_axis, int64_t scales)
+      : channels(scales), axis(scales > 1 ? channel_axis : 0) {
+    data = arrange(x);
+    length = channels > 0 ? data.numel() / channels : 0;
+  }
+  at::Tensor arrange(const at::Tensor& x) const {
+    if (axis > 0) return x.transpose(0, axis).contiguous();
+    const bool outermost = channels == 1 || x.stride(0) * x.size(0) == x.numel();
+    return x.is_non_overlapping_and_dense() && outermost ? x : x.contiguous();
+  }
+  // `t` with the strides of `data` (a gradient may come in another layout).
+  at::Tensor alike(const at::Tensor& t) const {
+    const at::Tensor source = axis > 0 ? t.transpose(0, axis) : t;
+    if (source.strides() == data.strides()) return source;
+    at::Tensor copy = at::empty_like(data);
+    copy.copy_(source);
+    return copy;
+  }
+  at::Tensor restore(const at::Tensor& t) const { return axis > 0 ? t.transpose(0, axis).contiguous() : t; }
+  int64_t pieces() const { return (length + kRun - 1) / kRun; }
+  // Calls fn(channel, offset, count, piece) for every piece, in parallel.
+  template <class Fn>
+  void each(const Fn& fn) const {
+    const int64_t per_channel = std::max<int64_t>(1, pieces());
+    const int64_t total = channels * per_channel;
+    const int64_t grain = std::max<int64_t>(1, kRun / std::max<int64_t>(1, std::min(length, kRun)));
+    at::parallel_for(0, total, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t channel = i / per_channel, piece = i % per_channel;
+        const int64_t start = piece * kRun, count = std::min(kRun, length - start);
+        fn(channel, channel * length + start, count, i);
+      }
+    });
+  }
+
+  at::Tensor data;
+  int64_t channels, axis, length = 0;
+};
+
+float at_channel(const std::vector<double>& list, int64_t c) {
+  return static_cast<float>(list[list.size() == 1 ? 0 : static_cast<size_t>(c)]);
+}
+
+std::vector<double> widened(const std::vector<float>& list) { return {list.begin(), list.end()}; }
+
+struct FakeQuantizeFunction : torch::autograd::Function<FakeQuantizeFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& scale,
+                            int64_t axis, std::vector<double> low, std::vector<double> high) {
+    context->save_for_backward({x, scale});
+    context->saved_data["axis"] = axis;
+    context->saved_data["low"] = low;
+    context->saved_data["high"] = high;
+    const Runs runs(x, axis, scale.numel());
+    at::Tensor y = at::empty_like(runs.data);
+    const float* in = runs.data.data_ptr<float>();
+    float* out = y.data_ptr<float>();
+    const float* scales = scale.data_ptr<float>();
+    runs.each([&](int64_t c, int64_t offset, int64_t count, int64_t) {
+      train::fake_quantize(in + offset, out + offset, count, scales[c], at_channel(low, c),
+                           at_channel(high, c));
+    });
+    return runs.restore(y);
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor& scale = saved[1];
+    const int64_t axis = context->saved_data["axis"].toInt();
+    const std::vector<double> low = context->saved_data["low"].toDoubleVector();
+    const std::vector<double> high = context->saved_data["high"].toDoubleVector();
+    const Runs runs(saved[0], axis, scale.numel());
+    const at::Tensor g = runs.alike(gradients[0]);
+    at::Tensor gx = at::empty_like(runs.data);
+    const float* in = runs.data.data_ptr<float>();
+    const float* gradient = g.data_ptr<float>();
+    float* out = gx.data_ptr<float>();
+    const float* scales = scale.data_ptr<float>();
+    if (!scale.requires_grad()) {
+      runs.each([&](int64_t c, int64_t o, int64_t n, int64_t) {
+        fake_quantize_backward(in + o, gradient + o, out + o, n, scales[c], at_channel(low, c),
+                               at_channel(high, c));
+      });
+      return {runs.restore(gx), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+    }
+    const int64_t pieces = std::max<int64_t>(1, runs.pieces());
+    std::vector<double> sums(static_cast<size_t>(runs.channels * pieces), 0.0);
+    runs.each([&](int64_t c, int64_t o, int64_t n, int64_t i) {
+      sums[static_cast<size_t>(i)] = fake_quantize_backward_scale(in + o, gradient + o, out + o, n, scales[c],
+                                                                  at_channel(low, c), at_channel(high, c));
+    });
+    at::Tensor gs = at::empty_like(scale);
+    for (int64_t c = 0; c < runs.channels; ++c) {
+      double sum = 0;
+      for (int64_t p = 0; p < pieces; ++p) sum += sums[static_cast<size_t>(c * pieces + p)];
+      const double share = static_cast<double>(runs.length) * static_cast<double>(at_channel(high, c));
+      gs.data_ptr<float>()[c] = static_cast<float>(sum / std::sqrt(std::max(1.0, share)));
+    }
+    return {runs.restore(gx), gs, at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor fake_quantize(const at::Tensor& x, const at::Tensor& scale, const CodeRanges& range) {
+  if (x.scalar_type() != at::kFloat) refuse("fake-quantize takes float32");
+  return FakeQuantizeFunction::apply(x, scale, range.axis, widened(range.low), widened(range.high));
+}
+
+Kernel make_fake_quantize(const NodeView& node) {
+  CodeRanges range;
+  range.axis = node.integer("axis", -1);
+  for (const int64_t v : node.integers("low")) range.low.push_back(static_cast<float>(v));
+  for (const int64_t v : node.integers("high")) range.high.push_back(static_cast<float>(v));
+  return [range](Frame& frame) {
+    const at::Tensor& scale = frame.in(1);
+    if (scale.numel() > 1 && frame.in(0).size(range.axis) != scale.numel())
+      refuse("the scales do not fit the axis");
+    frame.out(0, fake_quantize(frame.in(0), scale, range));
+  };
+}
+
+}  // namespace kvant::train::plugin

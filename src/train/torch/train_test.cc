@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+// Training through the plug-in on a small problem that can be learned: where a bright bar lies in a noisy
+// image.
+#include "train/train.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "base/interrupt.h"
+#include "base/random.h"
+#include "ir/interpreter.h"
+#include "ir/qdq.h"
+#include "ir/text.h"
+#include "ops/ops.h"
+#include "train/memory_source.h"
+#include "train/plugin.h"
+#include "train/torch_runner.h"
+
+namespace kvant::train {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr const char* kNet = R"(graph "bars" {
+  input %x: f32[N,1,8,8]
+  const %w1: f32[8,1,3,3] = rand(1)
+  const %g1: f32[8] = fill(1)
+  const %b1: f32[8] = fill(0)
+  const %m1: f32[8] = fill(0)
+  const %v1: f32[8] = fill(1)
+  const %w2: f32[4,8,4,4] = rand(2)
+  const %shape: i64[2] = {0, -1}
+  const %w3: f32[4,16] = rand(3)
+  const %b3: f32[4] = fill(0)
+  %c1 = Conv "conv1" (%x, %w1) {pads = [1,1,1,1]}
+  %n1 = BatchNormalization "bn1" (%c1, %g1, %b1, %m1, %v1)
+  %r1 = Relu "relu1" (%n1)
+  %c2 = Conv "conv2" (%r1, %w2) {strides = [4,4]}
+  %r2 = Relu "relu2" (%c2)
+  %f = Reshape "flat" (%r2, %shape)
+  %y = Gemm "fc" (%f, %w3, %b3) {transB = 1}
+  output %y
+})";
+
+// Class k: rows 2k and 2k+1 are brighter.
+std::pair<Tensor, std::vector<int64_t>> bars(int64_t count, uint64_t seed) {
+  Random random(seed);
+  Tensor images(DType::Float32, {count, 1, 8, 8});
+  std::vector<int64_t> labels;
+  auto data = images.mutable_data<float>();
+  for (int64_t i = 0; i < count; ++i) {
+    labels.push_back(static_cast<int64_t>(random.below(4)));
+    for (int64_t p = 0; p < 64; ++p) {
+      const bool bright = p / 16 == labels.back();
+      data[static_cast<size_t>(i * 64 + p)] = random.normal() * 0.7f + (bright ? 1.0f : 0.0f);
+    }
+  }
+  return {images, labels};
+}
+
+MemorySource source(int64_t count, uint64_t seed, int64_t batch, bool shuffle) {
+  auto [images, labels] = bars(count, seed);
+  return MemorySource(std::move(images), std::move(labels), batch,
+                      shuffle ? std::optional<uint64_t>(seed) : std::nullopt);
+}
+
+TrainOptions quick() {
+  TrainOptions options;
+  options.epochs = 3;
+  options.learning_rate = 0.02;
+  options.warmup_epochs = 0.5;
+  options.threads = 2;
+  return options;
+}
+
+std::vector<std::byte> bytes_of(const ir::Graph& graph) {
+  std::vector<std::byte> bytes;
+  for (size_t i = 0; i < graph.value_capacity(); ++i) {
+    const ir::Value& value = graph.value(static_cast<ir::ValueId>(i));
+    if (value.erased || !value.constant) continue;
+    bytes.insert(bytes.end(), value.constant->raw(), value.constant->raw() + value.constant->byte_size());
+  }
+  return bytes;
+}
+
+// Pairs on the inputs and weights of every weighted operator; scales by `peak` of activations and max of
+// weights.
+void quantize_all(ir::Graph& graph, int bits) {
+  const float top = static_cast<float>((1 << (bits - 1)) - 1);
+  if (bits < 8) graph.metadata[std::string(ir::kBitsKey)] = std::to_string(bits);
+  for (const ir::NodeId id : graph.topological_order()) {
+    const std::string op = graph.node(id).op;
+    if (op != "Conv" && op != "Gemm") continue;
+    const ir::Quantized x =
+        ir::add_pair(graph, graph.node(id).inputs[0],
+                     {.dtype = DType::Int8, .scale = {3.0f / top}, .zero_point = {}}, bits);
+    graph.set_input(id, 0, x.result);
+    const ir::ValueId w = graph.node(id).inputs[1];
+    const Tensor& weights = *graph.constant(w);
+    const int64_t channels = weights.dim(0), each = weights.size() / channels;
+    QuantParams params{.dtype = DType::Int8, .scale = {}, .zero_point = {}, .axis = 0};
+    for (int64_t c = 0; c < channels; ++c) {
+      float peak = 0;
+      for (int64_t i = 0; i < each; ++i)
+        peak = std::max(peak, std::abs(weights.data<float>()[static_cast<size_t>(c * each + i)]));
+      params.scale.push_back(symmetric_scale(peak, bits));
+    }
+    graph.set_input(id, 1, ir::add_pair(graph, w, params, bits).result);
+  }
+}
+
+// Asks for a stop when so many batches have been taken.
+class StoppingSource final : public BatchSource {
+ public:
+  StoppingSource(BatchSource& inner, int64_t after) : inner_(inner), left_(after) {}
+  int64_t batches() const override { return inner_.batches(); }
+  int64_t images() const override { return inner_.images(); }
+  void seek(int64_t epoch, int64_t batch) override { inner_.seek(epoch, batch); }
+  std::string identity() const override { return inner_.identity(); }
+  std::optional<LabelledBatch> next() override {
+    if (--left_ == 0) request_interrupt(2);
+    return inner_.next();
+  }
+
+ private:
+  BatchSource& inner_;
+  int64_t left_;
+};
+
+Tensor simulate(const ir::Graph& graph, const Tensor& images) {
+  return TorchRunner(graph, 2).run(std::span(&images, 1)).at(0);
+}
+
+class TrainTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (const auto missing = plugin_missing()) GTEST_SKIP() << *missing;
+    path_ = testing::TempDir() + "/" + testing::UnitTest::GetInstance()->current_test_info()->name() +
+            ".checkpoint";
+    std::filesystem::remove(path_);
+  }
+  void TearDown() override { std::filesystem::remove(path_); }
+
+  template <class Fn>
+  static std::string refusal(const Fn& fn) {
+    try {
+      fn();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "accepted";
+  }
+
+  std::filesystem::path path_;
+};
+
+TEST_F(TrainTest, LearnsFromScratch) {
+  for (const OptimizerKind kind : {OptimizerKind::Sgd, OptimizerKind::AdamW}) {
+    ir::Graph graph = ir::parse(kNet);
+    MemorySource data = source(1024, 1, 64, true), held_out = source(256, 2, 100, false);
+    TrainOptions options = quick();
+    options.optimizer = kind;
+    options.nesterov = true;
+    options.label_smoothing = 0.05;
+    options.clip_norm = 5;
+    if (kind == OptimizerKind::AdamW) options.learning_rate = 0.005;
+    const TrainResult result = train(graph, data, &held_out, options);
+    ASSERT_EQ(result.history.size(), 3u);
+    EXPECT_LT(result.history.back().loss, result.history.front().loss);
+    EXPECT_GT(result.best_val_top1, 85);
+    EXPECT_NEAR(evaluate_top1(graph, held_out, 2), result.best_val_top1, 1e-9);
+    EXPECT_NE(graph.constant(graph.find_value("m1"))->data<float>()[0], 0.0f) << "running mean";
+    EXPECT_GT(result.images_per_second(), 0);
+  }
+}
+
+TEST_F(TrainTest, FrozenStatisticsStay) {
+  ir::Graph graph = ir::parse(kNet);
+  MemorySource data = source(256, 1, 64, true);
+  TrainOptions options = quick();
+  options.epochs = 1;
+  options.frozen_statistics = true;
+  train(graph, data, nullptr, options);
+  EXPECT_EQ(*graph.constant(graph.find_value("v1")), Tensor::full({8}, 1.0f));
+}
+
+TEST_F(TrainTest, FineTuningAQuantizedGraphGivesWhatItSimulated) {
+  for (const int bits : {8, 3}) {
+    for (const Ranges ranges : {Ranges::Fixed, Ranges::Learned}) {
+      ir::Graph graph = ir::parse(kNet);
+      MemorySource data = source(1024, 1, 64, true), held_out = source(256, 2, 64, false);
+      train(graph, data, &held_out, quick());
+      quantize_all(graph, bits);
+      TrainOptions options = quick();
+      options.epochs = 2;
+      options.ranges = ranges;
+      options.learning_rate = 0.005;
+      const TrainResult result = train(graph, data, &held_out, options);
+      EXPECT_GE(result.best_val_top1, result.start_val_top1);
+      EXPECT_NEAR(evaluate_top1(graph, held_out, 2), result.best_val_top1, 1e-9) << bits;
+      // The interpreter runs the Q and DQ nodes as they stand in the file.
+      auto [images, labels] = bars(64, 5);
+      const Tensor reference = ir::evaluate(graph, ops::standard(), std::span(&images, 1)).at(0);
+      const Tensor simulated = simulate(graph, images);
+      EXPECT_LE(max_abs_difference(reference, simulated), bits == 8 ? 0.2 : 1.0) << bits;
+      for (const ir::NodeId id : graph.topological_order()) {
+        const auto pair = ir::quantized_behind(graph, graph.node(id).outputs[0]);
+        if (!pair || !graph.is_constant(pair->source)) continue;
+        const Tensor codes = quantize(*graph.constant(pair->source), pair->params);
+        for (const int8_t code : codes.data<int8_t>()) EXPECT_LE(std::abs(code), (1 << (bits - 1)) - 1);
+      }
+    }
+  }
+}
+
+TEST_F(TrainTest, ResumedRunsEndInTheSameBytes) {
+  for (const int64_t stop_after : {3, 16, 21}) {  // in the first epoch, at its end, in the second
+    TrainOptions options = quick();
+    options.epochs = 2;
+    ir::Graph whole = ir::parse(kNet), parts = ir::parse(kNet);
+    MemorySource data = source(1024, 1, 64, true), held_out = source(128, 2, 64, false);
+    const TrainResult expected = train(whole, data, &held_out, options);
+    options.checkpoint = path_;
+    StoppingSource stopping(data, stop_after);
+    const std::vector<std::byte> before = bytes_of(parts);
+    EXPECT_THROW(train(parts, stopping, &held_out, options), Interrupted);
+    request_interrupt(0);
+    EXPECT_EQ(bytes_of(parts), before) << "an interrupted run leaves the graph alone";
+    ASSERT_TRUE(std::filesystem::exists(path_));
+    options.resume = true;
+    const TrainResult resumed = train(parts, data, &held_out, options);
+    EXPECT_EQ(bytes_of(parts), bytes_of(whole)) << stop_after;
+    ASSERT_EQ(resumed.history.size(), expected.history.size());
+    EXPECT_EQ(resumed.history.back().loss, expected.history.back().loss);
+  }
+}
+
+TEST_F(TrainTest, RefusesToResumeAnotherRun) {
+  TrainOptions options = quick();
+  options.epochs = 1;
+  options.checkpoint = path_;
+  ir::Graph graph = ir::parse(kNet);
+  MemorySource data = source(256, 1, 64, true);
+  train(graph, data, nullptr, options);
+  options.resume = true;
+  options.learning_rate = 0.03;
+  ir::Graph again = ir::parse(kNet);
+  EXPECT_THAT(refusal([&] { train(again, data, nullptr, options); }), HasSubstr("is of another run"));
+}
+
+TEST_F(TrainTest, DivergenceIsOneClearSentence) {
+  ir::Graph graph = ir::parse(kNet);
+  auto [images, labels] = bars(128, 1);
+  images.mutable_data<float>()[70] = std::numeric_limits<float>::quiet_NaN();
+  MemorySource data(images, labels, 64, 1);
+  EXPECT_THAT(refusal([&] { train(graph, data, nullptr, quick()); }),
+              HasSubstr("training diverged: the loss is nan"));
+}
+
+TEST_F(TrainTest, LabelsThatDoNotFitAreNamed) {
+  ir::Graph graph = ir::parse(kNet);
+  auto [images, labels] = bars(128, 1);
+  labels[5] = 4;
+  MemorySource data(images, labels, 128, 1);
+  EXPECT_THAT(refusal([&] { train(graph, data, nullptr, quick()); }),
+              HasSubstr("label 4 does not fit the model, whose output has 4 classes"));
+}
+
+TEST_F(TrainTest, OptionsOutOfRangeAndEmptyModelsAreRefused) {
+  ir::Graph graph = ir::parse(kNet);
+  MemorySource data = source(128, 1, 64, true);
+  TrainOptions options = quick();
+  options.learning_rate = -1;
+  EXPECT_THAT(refusal([&] { train(graph, data, nullptr, options); }),
+              HasSubstr("the learning rate -1 is out of range: it must be above 0"));
+  ir::Graph bare = ir::parse(R"(graph "g" { input %x: f32[N,1,8,8] %y = Flatten (%x) output %y })");
+  EXPECT_THAT(refusal([&] { train(bare, data, nullptr, quick()); }),
+              HasSubstr("the model has no weights to train"));
+}
+
+TEST_F(TrainTest, ATeacherPullsTheStudent) {
+  ir::Graph teacher = ir::parse(kNet), student = ir::parse(kNet);
+  MemorySource data = source(1024, 1, 64, true), held_out = source(256, 2, 64, false);
+  train(teacher, data, &held_out, quick());
+  TrainOptions options = quick();
+  options.teacher = &teacher;
+  options.distill_weight = 1.0;  // no labels at all
+  const TrainResult result = train(student, data, &held_out, options);
+  EXPECT_GT(result.best_val_top1, 70);
+}
+
+TEST(Plugin, AMissingOneIsOneSentence) {
+  const char* before = std::getenv("KVANT_TRAIN_PLUGIN");
+  const std::string kept = before == nullptr ? "" : before;
+  setenv("KVANT_TRAIN_PLUGIN", "/nowhere/kvant_train_torch.so", 1);
+  EXPECT_EQ(plugin_candidates(), std::vector<std::filesystem::path>{"/nowhere/kvant_train_torch.so"});
+  // In a process of its own: here the plug-in may be loaded already.
+  EXPECT_EXIT(
+      {
+        const auto missing = plugin_missing();
+        std::fputs(missing ? missing->c_str() : "loaded", stderr);
+        std::exit(missing ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "training needs the plug-in kvant_train_torch.so, which cannot be loaded");
+  before == nullptr ? unsetenv("KVANT_TRAIN_PLUGIN") : setenv("KVANT_TRAIN_PLUGIN", kept.c_str(), 1);
+}
+
+}  // namespace
+}  // namespace kvant::train
