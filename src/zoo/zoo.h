@@ -26,7 +26,7 @@ std::span<const Network> networks();
 
 struct Options {
   int64_t classes = 0;  // 0: the network's default
-  Shape input;          // C, H, W; empty: the network's default
+  Shape input = {};     // C, H, W; empty: the network's default
   uint64_t seed = 0;
 };
 

@@ -56,6 +56,7 @@ bool is_conv_branch(const Sites& sites, ValueId value) {
   }
 }
 
+// Pairs that the model came with lengthen no branch.
 std::set<NodeId> ancestors(const Graph& graph, ValueId value) {
   std::set<NodeId> seen;
   std::vector<ValueId> open{value};
@@ -67,6 +68,9 @@ std::set<NodeId> ancestors(const Graph& graph, ValueId value) {
     const Node& node = graph.node(producer);
     open.insert(open.end(), node.inputs.begin(), node.inputs.end());
   }
+  std::erase_if(seen, [&](NodeId id) {
+    return ir::is_quantize(graph.node(id)) || ir::is_dequantize(graph.node(id));
+  });
   return seen;
 }
 
