@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-kvant_module(backends DEPS ops LIBRARIES dnnl gomp)
+kvant_module(backends DEPS engine LIBRARIES dnnl gomp)
