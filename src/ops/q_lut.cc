@@ -7,7 +7,8 @@ namespace {
 void check_table(DType dtype, const std::optional<Shape>& shape) {
   if (dtype != DType::UInt8 && dtype != DType::Int8 && dtype != DType::Float32)
     fail("QLut: the table holds {}; u8, i8 or f32 is needed", name(dtype));
-  if (shape && *shape != Shape{256}) fail("QLut: the table is {}; 256 entries are needed", to_string(*shape));
+  if (shape && (shape->size() != 1 || ((*shape)[0] != 256 && (*shape)[0] != kUnknownDim)))
+    fail("QLut: the table is {}; 256 entries are needed", to_string(*shape));
 }
 
 std::vector<ir::Type> infer(const ir::InferArgs& args) {
