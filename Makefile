@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BUILD := build
 KVANT := $(BUILD)/bin/kvant
 
-.PHONY: build demo test bench accuracy deps venv format check-format sanitize clean
+.PHONY: build demo test bench deps venv format check-format sanitize clean
 
 deps:
 	@scripts/install-dependencies.sh
@@ -26,7 +26,7 @@ test: build venv
 	@cd $(BUILD) && KVANT_PYTHON=$(CURDIR)/$(BUILD)/venv/bin/python ctest --output-on-failure -j 2
 
 bench: build venv
-	@KVANT_PYTHON=$(CURDIR)/$(BUILD)/venv/bin/python scripts/bench.sh $(KVANT)
+	@$(BUILD)/venv/bin/python bench/peers.py $(KVANT)
 
 # Every test again under AddressSanitizer and UndefinedBehaviorSanitizer (without LibTorch).
 sanitize: deps venv
