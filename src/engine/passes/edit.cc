@@ -49,7 +49,9 @@ ir::NodeId Edit::node(std::string op, std::string_view name, std::vector<ir::Val
 
 ir::ValueId Edit::value(std::string op, std::string_view name, std::vector<ir::ValueId> inputs,
                         ir::Attributes attributes, const std::vector<ir::NodeId>& from) {
-  return graph_.node(node(std::move(op), name, std::move(inputs), std::move(attributes), from)).outputs[0];
+  const std::vector<std::string> values = {std::string(name)};
+  return graph_.node(node(std::move(op), name, std::move(inputs), std::move(attributes), from, values))
+      .outputs[0];
 }
 
 void Edit::take_place(ir::ValueId old, ir::ValueId fresh) {

@@ -103,6 +103,17 @@ class SinkTransposes {
     return true;
   }
 
+  // The same tensor in the other layout, when somebody makes it already.
+  ir::ValueId companion(ir::ValueId id, const std::vector<int64_t>& permutation) const {
+    if (id == ir::kNone || graph_.is_constant(id)) return ir::kNone;
+    for (const ir::Use& use : graph_.value(id).uses) {
+      const ir::Node& user = graph_.node(use.node);
+      if (user.op == "Transpose" && user.attributes.integers("perm") == inverse(permutation))
+        return user.outputs[0];
+    }
+    return ir::kNone;
+  }
+
   // op(Transpose(x) ...) => Transpose(op'(x ...))
   bool sink(ir::NodeId id) {
     const ir::Node node = graph_.node(id);
@@ -119,6 +130,9 @@ class SinkTransposes {
       any = true;
     }
     if (!any) return false;
+    for (size_t i = 0; i < sources.size(); ++i) {
+      if (sources[i] == ir::kNone) sources[i] = companion(node.inputs[i], permutation);
+    }
     for (const ir::ValueId output : node.outputs) {
       const auto shape = static_shape(graph_, output);
       if (!shape || shape->size() != permutation.size()) return false;
