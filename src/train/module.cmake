@@ -37,7 +37,7 @@ function(kvant_train_plugin)
   add_library(kvant_train_torch MODULE $<TARGET_OBJECTS:kvant_train_torch_objects>)
   set_target_properties(kvant_train_torch PROPERTIES PREFIX "")
   target_link_libraries(kvant_train_torch PRIVATE ${TORCH_LIBRARIES} OpenMP::OpenMP_CXX ${CMAKE_DL_LIBS})
-  target_link_options(kvant_train_torch PRIVATE -Wl,--version-script=${PROJECT_SOURCE_DIR}/src/train/torch/exports.map)
+  target_link_options(kvant_train_torch PRIVATE -Wl,--no-undefined -Wl,--version-script=${PROJECT_SOURCE_DIR}/src/train/torch/exports.map)
   if(KVANT_TESTS)
     add_dependencies(train_torch_test kvant_train_torch)
     kvant_test(train_oracle_test SOURCES ${PROJECT_SOURCE_DIR}/src/train/torch/fake_quantize_oracle.cc

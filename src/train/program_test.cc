@@ -102,8 +102,8 @@ TEST(Program, NarrowCodesKeepTheirRangeAndTheirClipFollowsTheScale) {
   ir::Graph graph = ir::parse(R"(graph "q4" {
     input %x: f32[2,3]
     const %w: f32[3,4] = rand(1)
-    output %y
     %y = MatMul "fc" (%x, %w)
+    output %y
   })");
   const ir::ValueId x = graph.find_value("x");
   const ir::Quantized pair =
@@ -114,8 +114,10 @@ TEST(Program, NarrowCodesKeepTheirRangeAndTheirClipFollowsTheScale) {
   EXPECT_THAT(operators(program), testing::ElementsAre("FakeQuantize", "MatMul"));
   const kvant_train_node& node = program.border().nodes[0];
   for (int32_t i = 0; i < node.attribute_count; ++i) {
-    if (node.attributes[i].name == std::string("high")) EXPECT_EQ(node.attributes[i].integers[0], 7);
-    if (node.attributes[i].name == std::string("low")) EXPECT_EQ(node.attributes[i].integers[0], -7);
+    const std::string name = node.attributes[i].name;
+    if (name == "low" || name == "high") {
+      EXPECT_EQ(node.attributes[i].integers[0], name == "low" ? -7 : 7);
+    }
   }
   std::vector<std::vector<float>> values;
   for (const Slot& slot : program.slots()) {

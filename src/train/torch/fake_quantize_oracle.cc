@@ -3,6 +3,7 @@
 // scale. Scales are powers of two, so that our division and ATen's multiplication by the inverse are the same
 // number.
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
