@@ -79,23 +79,43 @@ std::string wrap(const std::string& text, size_t indent, size_t width) {
   return result + line;
 }
 
-void add_options(CLI::App& app, const std::vector<Flag>& flags, Flags& result,
-                 std::map<std::string, bool>& switches) {
+// Where CLI11 leaves what it read; it keeps references, so these live as long as the App.
+struct Slots {
+  std::map<std::string, bool> switches;
+  std::map<std::string, std::string> singles;
+  std::map<std::string, std::vector<std::string>> lists;
+};
+
+void add_options(CLI::App& app, const std::vector<Flag>& flags, Slots& slots) {
+  for (const Flag& flag : flags) {
+    if (flag.value.empty() && !is_positional(flag)) {
+      app.add_flag(spelling(flag), slots.switches[flag.name]);
+    } else if (flag.many) {
+      app.add_option(spelling(flag), slots.lists[flag.name])
+          ->required(flag.required)
+          ->allow_extra_args(false);
+    } else {
+      app.add_option(spelling(flag), slots.singles[flag.name])->required(flag.required);
+    }
+  }
+}
+
+Flags collect(const CLI::App& app, const std::vector<Flag>& flags, const Slots& slots) {
+  Flags result;
   for (const Flag& flag : flags) {
     result.declared.emplace(flag.name, flag);
-    if (flag.value.empty() && !is_positional(flag)) {
-      app.add_flag(spelling(flag), switches[flag.name]);
-      continue;
-    }
-    CLI::Option* option = app.add_option(spelling(flag), result.values[flag.name]);
-    option->required(flag.required);
-    if (flag.many) {
-      option->expected(1, 1 << 20);
+    const std::string name = is_positional(flag) ? flag.name : "--" + flag.name;
+    if (app.get_option(name)->count() == 0) continue;
+    if (const auto it = slots.lists.find(flag.name); it != slots.lists.end()) {
+      result.values[flag.name] = it->second;
+    } else if (const auto single = slots.singles.find(flag.name); single != slots.singles.end()) {
+      result.values[flag.name] = {single->second};
     } else {
-      option->expected(1);
+      result.values[flag.name] = {"on"};
     }
-    if (!is_positional(flag)) option->allow_extra_args(false);
   }
+  for (const Flag& flag : flags) check_choices(flag, result.texts(flag.name));
+  return result;
 }
 
 }  // namespace
@@ -126,11 +146,10 @@ const Command& find(std::span<const Command> commands, const std::string& name) 
 Flags parse(const Command& command, std::span<const std::string> arguments) {
   const std::vector<Flag> flags = all_flags(command);
   refuse_unknown(flags, arguments);
-  Flags result;
   CLI::App app(command.summary, command.name);
   app.set_help_flag();
-  std::map<std::string, bool> switches;
-  add_options(app, flags, result, switches);
+  Slots slots;
+  add_options(app, flags, slots);
   const std::string see = fmt::format("; see kvant {} --help", command.name);
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
   try {
@@ -141,11 +160,7 @@ Flags parse(const Command& command, std::span<const std::string> arguments) {
   } catch (const CLI::ParseError& error) {
     throw UsageError(error.what() + see);
   }
-  for (const auto& [name, on] : switches) {
-    if (on) result.values[name] = {"on"};
-  }
-  for (const Flag& flag : flags) check_choices(flag, result.texts(flag.name));
-  return result;
+  return collect(app, flags, slots);
 }
 
 std::string help(std::span<const Command> commands) {

@@ -29,10 +29,8 @@ std::vector<Tensor> arrange(const ir::Graph& graph, size_t count, data::NamedTen
       const bool fits = name.empty() ? !filled[i] : graph.value(graph.inputs()[i]).name == name;
       if (fits) slot = i;
     }
-    if (slot == count)
-      fail(name.empty() ? "more inputs are given than the model takes ({}{})"
-                        : "the model has no input '{1}' (it takes {0})",
-           count, name);
+    if (slot == count && name.empty()) fail("more inputs are given than the model takes ({})", count);
+    if (slot == count) fail("the model has no input '{}'", name);
     inputs[slot] = std::move(tensor);
     filled[slot] = 1;
   }
