@@ -174,6 +174,10 @@ Command train() {
        .help = "validation set; the epoch that is best on it is kept"}};
   for (Flag& flag : data_flags("all")) flags.push_back(std::move(flag));
   const std::vector<Flag> own = {
+      {.name = "holdout",
+       .value = "SHARE",
+       .help = "without --val: keep this share of the images for validation",
+       .fallback = "0"},
       {.name = "epochs",
        .value = "N",
        .help =
