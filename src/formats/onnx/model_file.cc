@@ -82,7 +82,7 @@ bool is_model(Bytes bytes) {
 
 std::unique_ptr<kvant_onnx::ModelProto> parse_model(const std::filesystem::path& path) {
   const MappedFile file(path);
-  if (file.bytes().empty()) fail("{} is empty, not an ONNX model", path.string());
+  if (file.bytes().empty()) fail("{} is empty: not an ONNX model (truncated or damaged)", path.string());
   if (file.bytes().size() > INT32_MAX) {
     fail("{} is larger than 2 GiB, which the ONNX format does not allow; export it with external data",
          path.string());
