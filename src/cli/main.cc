@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/interrupt.h"
+#include "cli/calm_openmp.h"
 #include "cli/parse.h"
 #include "cli/progress_bar.h"
 
@@ -85,5 +86,6 @@ int guarded(const std::vector<std::string>& arguments) {
 }  // namespace kvant::cli
 
 int main(int count, char** values) {
+  kvant::cli::calm_openmp(values);
   return kvant::cli::guarded(std::vector<std::string>(values + 1, values + count));
 }

@@ -12,7 +12,8 @@ namespace {
 void add_sources(const ir::Graph& graph, ir::NodeId from, std::vector<std::string>& sources) {
   const ir::Node& node = graph.node(from);
   std::vector<std::string> names = node.sources;
-  if (names.empty()) names.push_back(node.name);
+  // Passes free a node's name for its successor by a '~' at its end; people know it without.
+  if (names.empty()) names.push_back(node.name.substr(0, node.name.find_last_not_of('~') + 1));
   for (std::string& name : names) {
     if (std::ranges::find(sources, name) == sources.end()) sources.push_back(std::move(name));
   }

@@ -65,7 +65,7 @@ inline std::string binary(const std::string& y, const std::string& op, const std
 }
 
 inline std::string graph_text(const std::string& body, const std::string& output,
-                              const std::string& input = "f32[2,8,8,8]") {
+                              const std::string& input = "f32[4,8,16,16]") {
   return "graph \"g\" {\ninput %x: " + input + "\n" + body + "output %" + output + "\n}\n";
 }
 
@@ -79,8 +79,13 @@ inline std::vector<Tensor> random_inputs(const ir::Graph& graph, uint64_t seed =
   Random random(seed);
   std::vector<Tensor> inputs;
   for (const ir::ValueId id : graph.inputs()) {
-    Tensor tensor(DType::Float32, *graph.value(id).type.shape);
-    for (float& x : tensor.mutable_data<float>()) x = random.uniform(-2, 2);
+    Tensor tensor(graph.value(id).type.dtype, *graph.value(id).type.shape);
+    if (tensor.dtype() == DType::Float32) {
+      for (float& x : tensor.mutable_data<float>()) x = random.uniform(-2, 2);
+    } else {
+      for (size_t i = 0; i < tensor.byte_size(); ++i)
+        tensor.mutable_raw()[i] = static_cast<std::byte>(random.next());
+    }
     inputs.push_back(std::move(tensor));
   }
   return inputs;

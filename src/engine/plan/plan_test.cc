@@ -152,7 +152,7 @@ TEST_F(Plans, RefuseInputsOfAnotherShape) {
     engine.run(inputs);
     FAIL();
   } catch (const Error& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("takes f32 2x8x8x8, not f32 1x8x8x8"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("takes f32 4x8x16x16, not f32 1x8x8x8"));
   }
 }
 
