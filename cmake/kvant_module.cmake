@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# kvant_module(NAME [DEPS ...] [LIBRARIES ...] [EXCLUDE regex]): every folder of src/ is a static library made by suffix:
+# kvant_module(NAME [DEPS ...] [LIBRARIES ...] [EXCLUDE regex] [TEST_DEPS ...]): every folder of src/ is a static library made by suffix:
 #   x.cc          library            x_test.cc   test binary <name>_test     x_bench.cc   <name>_bench
 #   x_avx2.cc     with AVX2+FMA      x_avx512vnni.cc   with AVX-512 F/BW/VL/DQ/VNNI
 # A new file needs no edit here.
@@ -7,7 +7,7 @@ set(KVANT_FLAGS_avx2 -mavx2 -mfma -mf16c)
 set(KVANT_FLAGS_avx512vnni -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)
 
 function(kvant_module name)
-  cmake_parse_arguments(arg "" "" "DEPS;LIBRARIES;EXCLUDE" ${ARGN})
+  cmake_parse_arguments(arg "" "" "DEPS;LIBRARIES;EXCLUDE;TEST_DEPS" ${ARGN})
   string(REPLACE "/" "_" target ${name})
   file(GLOB_RECURSE all CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cc)
   foreach(pattern IN LISTS arg_EXCLUDE)
@@ -40,7 +40,11 @@ function(kvant_module name)
     target_link_libraries(kvant_${target} INTERFACE ${libraries})
   endif()
   if(KVANT_TESTS AND tests)
-    kvant_test(${target}_test SOURCES ${tests} LIBRARIES kvant_${target})
+    set(test_libraries kvant_${target})
+    foreach(dep IN LISTS arg_TEST_DEPS)  # tests may look up
+      list(APPEND test_libraries kvant_${dep})
+    endforeach()
+    kvant_test(${target}_test SOURCES ${tests} LIBRARIES ${test_libraries})
   endif()
   if(KVANT_BENCHES AND benches)
     add_executable(${target}_bench ${benches})

@@ -55,7 +55,7 @@ struct Difference {
 struct Side {
   ModelFile file;
   LoadedModel loaded;
-  const ir::Graph& graph() const { return file.is_plan() ? file.plan->graph : *file.graph; }
+  const ir::Graph& graph() const { return file.network(); }
 };
 
 // Codes of activations: what QuantizeLinear nodes make.
@@ -131,7 +131,8 @@ Json to_json(const std::string& name, const Difference& d) {
 }
 
 struct Outcome {
-  std::map<std::string, Difference> tensors;
+  std::map<std::string, Difference> own;         // each computed from B's codes: what this layer alone does
+  std::map<std::string, Difference> end_to_end;  // each model left to itself: differences add up on the way
   std::vector<Difference> outputs;
   int64_t rows = 0, agreeing = 0;
 };
@@ -152,12 +153,52 @@ void compare_outputs(const std::vector<Tensor>& x, const std::vector<Tensor>& y,
   }
 }
 
+// A cut at its quantized tensors: each QuantizeLinear still makes its codes (as further outputs), but what
+// follows reads codes from further inputs. Given B's codes there, every layer of A starts from the same
+// numbers as B's.
+ir::Graph cut_at(ir::Graph graph, const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    const ir::ValueId made = graph.find_value(name);
+    const ir::ValueId given = graph.add_input(name + "_given", graph.value(made).type);
+    graph.replace_uses(made, given, false);
+    graph.add_output(made);
+  }
+  return graph;
+}
+
+using Codes = std::map<std::string, Tensor>;
+
+void add(std::map<std::string, Difference>& differences, const Codes& a, const Codes& b) {
+  for (auto& [name, difference] : differences) {
+    noting([&, &name = name] { return "while comparing " + name; },
+           [&, &name = name, &d = difference] { d.add(a.at(name), b.at(name)); });
+  }
+}
+
+// A's codes, each computed from B's codes before it.
+Codes recompute(ir::Interpreter& cut, size_t model_outputs, const Tensor& input,
+                const std::vector<std::string>& names, const Codes& b) {
+  std::vector<Tensor> inputs = {input};
+  for (const std::string& name : names) inputs.push_back(b.at(name));
+  const std::vector<Tensor> outputs = cut.run(inputs);
+  Codes codes;
+  for (size_t i = 0; i < names.size(); ++i) codes[names[i]] = outputs[model_outputs + i];
+  return codes;
+}
+
 Outcome run_both(Side& a, Side& b, const std::vector<std::string>& names, data::Loader& loader, int64_t batch,
                  int64_t samples, Progress& progress) {
   Outcome outcome;
-  for (const std::string& name : names) outcome.tensors[name].scale = scale_of(a, b, name);
+  for (const std::string& name : names)
+    outcome.own[name].scale = outcome.end_to_end[name].scale = scale_of(a, b, name);
   a.loaded.runner->watch(names);
   b.loaded.runner->watch(names);
+  std::optional<ir::Graph> cut_graph;
+  std::optional<ir::Interpreter> cut;
+  if (!a.file.is_plan()) {
+    cut_graph = cut_at(a.graph(), names);
+    cut.emplace(*cut_graph, ops::standard());
+  }
   progress.begin("comparing", samples, "images");
   int64_t done = 0;
   while (std::optional<data::Batch> next = loader.next()) {
@@ -166,13 +207,13 @@ Outcome run_both(Side& a, Side& b, const std::vector<std::string>& names, data::
     shape[0] = batch;
     Tensor input(DType::Float32, shape);
     std::ranges::copy(next->samples.data<float>(), input.mutable_data<float>().begin());
-    std::map<std::string, Tensor> seen;
+    Codes of_a, of_b;
     const std::vector<Tensor> x = a.loaded.runner->run(
-        std::span(&input, 1), [&](const std::string& name, const Tensor& t) { seen[name] = t; });
-    const std::vector<Tensor> y = b.loaded.runner->run(std::span(&input, 1), [&](const std::string& name,
-                                                                                 const Tensor& t) {
-      noting([&] { return "while comparing " + name; }, [&] { outcome.tensors[name].add(seen[name], t); });
-    });
+        std::span(&input, 1), [&](const std::string& name, const Tensor& t) { of_a[name] = t; });
+    const std::vector<Tensor> y = b.loaded.runner->run(
+        std::span(&input, 1), [&](const std::string& name, const Tensor& t) { of_b[name] = t; });
+    add(outcome.end_to_end, of_a, of_b);
+    add(outcome.own, cut ? recompute(*cut, a.graph().outputs().size(), input, names, of_b) : of_a, of_b);
     compare_outputs(x, y, next->size(), outcome);
     done += next->size();
     progress.update(done, "");
@@ -181,36 +222,50 @@ Outcome run_both(Side& a, Side& b, const std::vector<std::string>& names, data::
   return outcome;
 }
 
+std::string mean_abs(const Difference& d) {
+  return fmt::format("{:.3g}", d.count ? d.sum_abs / static_cast<double>(d.count) : 0.0);
+}
+
+double worst_share(const std::map<std::string, Difference>& differences) {
+  double worst = 0;
+  for (const auto& [name, d] : differences) worst = std::max(worst, d.share());
+  return worst;
+}
+
 void describe(const Side& a, const std::vector<std::string>& names, const Outcome& outcome, Result& result) {
   using report::Align;
-  report::Table table({"tensor", "max abs", "mean abs", "SQNR dB", "max LSB", "differing"},
-                      {Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Right});
-  const auto row = [&](const std::string& name, const Difference& d) {
-    table.add({name, fmt::format("{:.3g}", d.max_abs),
-               fmt::format("{:.3g}", d.count ? d.sum_abs / static_cast<double>(d.count) : 0.0),
-               fmt::format("{:.1f}", d.sqnr_db()), d.codes ? std::to_string(d.max_lsb) : "-",
-               fmt::format("{:.2e}", d.share())});
-  };
-  double worst = 0;
+  report::Table table(
+      {"tensor", "differing", "max LSB", "mean abs", "SQNR dB", "end to end", "SQNR dB"},
+      {Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Right, Align::Right});
   result.json["outputs"] = Json::array();
   result.json["tensors"] = Json::array();
   for (const std::string& name : names) {
-    const Difference& d = outcome.tensors.at(name);
-    worst = std::max(worst, d.share());
-    result.json["tensors"].push_back(to_json(name, d));
-    row(name, d);
+    const Difference& own = outcome.own.at(name);
+    const Difference& total = outcome.end_to_end.at(name);
+    Json entry = to_json(name, own);
+    entry["differing_end_to_end"] = total.share();
+    result.json["tensors"].push_back(std::move(entry));
+    table.add({name, fmt::format("{:.2e}", own.share()), own.codes ? std::to_string(own.max_lsb) : "-",
+               mean_abs(own), fmt::format("{:.1f}", own.sqnr_db()), fmt::format("{:.2e}", total.share()),
+               fmt::format("{:.1f}", total.sqnr_db())});
   }
   for (size_t i = 0; i < outcome.outputs.size(); ++i) {
     const std::string& name = a.graph().value(a.graph().outputs()[i]).name;
-    result.json["outputs"].push_back(to_json(name, outcome.outputs[i]));
-    row(name + " (output)", outcome.outputs[i]);
+    const Difference& d = outcome.outputs[i];
+    result.json["outputs"].push_back(to_json(name, d));
+    table.add({name + " (output)", "", "", "", "", fmt::format("{:.2e}", d.share()),
+               fmt::format("{:.1f}", d.sqnr_db())});
   }
-  result.json["max_differing"] = worst;
+  const double own = worst_share(outcome.own), total = worst_share(outcome.end_to_end);
+  result.json["max_differing"] = own;
+  result.json["max_differing_end_to_end"] = total;
   const double agreement =
       outcome.rows == 0 ? 0 : static_cast<double>(outcome.agreeing) / static_cast<double>(outcome.rows);
   result.json["top1_agreement"] = outcome.rows == 0 ? Json() : Json(agreement);
-  result.text = table.text() +
-                fmt::format("\nlargest share of differing codes: {:.2e} ({} tensors)\n", worst, names.size());
+  result.text = table.text() + fmt::format(
+                                   "\nlargest share of differing codes: {:.2e} when a layer starts from the "
+                                   "same codes, {:.2e} end to end ({} tensors)\n",
+                                   own, total, names.size());
   if (outcome.rows > 0)
     result.text += fmt::format("same top-1: {:.3f} % of {} images\n", 100 * agreement, outcome.rows);
 }
@@ -227,7 +282,8 @@ Result run(const Flags& flags, Progress& progress) {
   const std::vector<std::string> names = common_tensors(a, b);
   load(a, names, batch, flags);
   load(b, names, batch, flags);
-  const auto loader = loader_of(dataset, preprocess, a.graph(), batch, 1);
+  const auto loader =
+      loader_of(dataset, preprocess, sample_shape_of(a.graph(), a.file.input_count()), batch, 1);
   const Outcome outcome = run_both(a, b, names, *loader, batch, dataset.size(), progress);
   describe(a, names, outcome, result);
   return result;
@@ -246,7 +302,10 @@ Command compare() {
   runner.choices = {"engine", "interpreter"};
   flags.push_back(std::move(runner));
   return {.name = "compare",
-          .summary = "the same inputs through two models or plans, tensor by tensor",
+          .summary =
+              "the same inputs through two models or plans, tensor by tensor: each tensor computed from the "
+              "same codes before it "
+              "(differing), and each model left to itself (end to end)",
           .example = "model.qdq.onnx model.plan --data imagefolder:photos",
           .flags = std::move(flags),
           .run = run};

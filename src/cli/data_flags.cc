@@ -93,10 +93,9 @@ data::Dataset dataset_of(const Flags& flags, std::string& notes) {
   return dataset.spread(flags.integer("samples", 1, int64_t{1} << 40));
 }
 
-Shape sample_shape_of(const ir::Graph& graph) {
-  if (graph.inputs().size() != 1) {
-    fail("the model has {} inputs; commands that take --data need a model of one input",
-         graph.inputs().size());
+Shape sample_shape_of(const ir::Graph& graph, size_t input_count) {
+  if (input_count != 1) {
+    fail("the model has {} inputs; commands that take --data need a model of one input", input_count);
   }
   const ir::Value& input = graph.value(graph.inputs()[0]);
   if (!input.type.shape || input.type.shape->empty())
@@ -105,12 +104,12 @@ Shape sample_shape_of(const ir::Graph& graph) {
 }
 
 std::unique_ptr<data::Loader> loader_of(const data::Dataset& dataset, const data::Preprocess& preprocess,
-                                        const ir::Graph& graph, int64_t batch, int threads) {
+                                        const Shape& sample_shape, int64_t batch, int threads) {
   data::LoaderOptions options;
   options.batch = batch;
   options.threads = threads;
   options.preprocess = preprocess;
-  options.sample_shape = sample_shape_of(graph);
+  options.sample_shape = sample_shape;
   options.cache_bytes = 0;
   return std::make_unique<data::Loader>(dataset, options);
 }

@@ -29,13 +29,13 @@ data::Dataset open_data(const std::string& spec, std::string& notes);
 
 // Shape of one sample as the graph's first input takes it (without the batch dimension). Fails if it has
 // none.
-Shape sample_shape_of(const ir::Graph& graph);
+Shape sample_shape_of(const ir::Graph& graph, size_t input_count);
 
 // The dataset of --data, cut to --samples spread evenly over it.
 data::Dataset dataset_of(const Flags& flags, std::string& notes);
 
-// A sequential loader over one epoch of `dataset`, checked against the graph's first input.
+// A sequential loader over one epoch of `dataset`, for samples of this shape.
 std::unique_ptr<data::Loader> loader_of(const data::Dataset& dataset, const data::Preprocess& preprocess,
-                                        const ir::Graph& graph, int64_t batch, int threads);
+                                        const Shape& sample_shape, int64_t batch, int threads);
 
 }  // namespace kvant::cli

@@ -7,7 +7,6 @@ namespace {
 
 Result run(const Flags& flags, Progress& progress) {
   const ModelFile model = read_model(flags.path("MODEL"));
-  const ir::Graph& graph = model.is_plan() ? model.plan->graph : *model.graph;
   Result result;
   const data::Dataset dataset = dataset_of(flags, result.notes);
   dataset.require_labels();
@@ -15,7 +14,8 @@ Result run(const Flags& flags, Progress& progress) {
   const int threads = threads_of(flags);
   const LoadedModel loaded = load_runner(
       model, {.runner = flags.text("runner"), .batch = flags.integer("batch", 1, 65536), .threads = threads});
-  const auto loader = loader_of(dataset, preprocess, graph, loaded.batch, threads);
+  const auto loader = loader_of(dataset, preprocess, sample_shape_of(model.network(), model.input_count()),
+                                loaded.batch, threads);
   const Accuracy a = noting([&] { return "while evaluating " + model.path.string(); },
                             [&] { return classify(loaded, *loader, dataset.size(), progress); });
   const auto share = [&](int64_t n) { return static_cast<double>(n) / static_cast<double>(a.samples); };

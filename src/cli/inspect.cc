@@ -68,11 +68,11 @@ void describe_plan(const engine::Plan& plan, Result& result, std::string& text) 
 
 Result run(const Flags& flags, Progress&) {
   const ModelFile model = read_model(flags.path("MODEL"));
-  const ir::Graph& graph = model.is_plan() ? model.plan->graph : *model.graph;
+  const ir::Graph& graph = model.network();
   Result result;
   const auto ops = ir::count_operators(graph);
   size_t nodes = graph.node_count();
-  const size_t inputs = model.is_plan() ? model.plan->input_count : graph.inputs().size();
+  const size_t inputs = model.input_count();
   result.json["format"] = model.is_plan() ? "plan" : "onnx";
   result.json["opset"] = graph.opset;
   result.json["nodes"] = nodes;

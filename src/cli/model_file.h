@@ -21,9 +21,10 @@ struct ModelFile {
   std::optional<engine::Plan> plan;  // of a plan
 
   bool is_plan() const { return plan.has_value(); }
-  const std::map<std::string, std::string>& metadata() const {
-    return is_plan() ? plan->graph.metadata : graph->metadata;
-  }
+  // The network (of a plan: lowered) and how many of its inputs are the model's own.
+  const ir::Graph& network() const { return is_plan() ? plan->graph : *graph; }
+  size_t input_count() const { return is_plan() ? plan->input_count : graph->inputs().size(); }
+  const std::map<std::string, std::string>& metadata() const { return network().metadata; }
 };
 
 // Fails with a sentence for what is neither; errors carry the path.

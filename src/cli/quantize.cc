@@ -109,7 +109,8 @@ Result run(const Flags& flags, Progress& progress) {
     const data::Dataset dataset = dataset_of(flags, notes);
     const data::Preprocess preprocess = preprocess_of(flags, graph.metadata, notes);
     samples = dataset.size();
-    loader = loader_of(dataset, preprocess, graph, flags.integer("batch", 1, 4096), threads);
+    loader = loader_of(dataset, preprocess, sample_shape_of(graph, graph.inputs().size()),
+                       flags.integer("batch", 1, 4096), threads);
     batches = quant::batches_of(*loader);
     graph.metadata[std::string(data::kPreprocessKey)] = data::to_text(preprocess);
   } else if (!flags.given("load-ranges")) {

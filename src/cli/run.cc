@@ -45,12 +45,11 @@ std::vector<Tensor> arrange(const ir::Graph& graph, size_t count, data::NamedTen
 Result run_once(const Flags& flags, Progress&) {
   require_writable(flags.path("output"));
   const ModelFile model = read_model(flags.path("MODEL"));
-  const ir::Graph& graph = model.is_plan() ? model.plan->graph : *model.graph;
-  const size_t count = model.is_plan() ? model.plan->input_count : graph.inputs().size();
+  const ir::Graph& graph = model.network();
+  const size_t count = model.input_count();
   data::NamedTensors given;
   for (const std::string& argument : flags.texts("input")) read_input(argument, given);
   const std::vector<Tensor> inputs = arrange(graph, count, std::move(given));
-  ir::check_inputs(graph, inputs);
   const int64_t batch = inputs.empty() || inputs[0].rank() == 0 ? 1 : inputs[0].dim(0);
   const LoadedModel loaded =
       load_runner(model, {.runner = flags.text("runner"), .batch = batch, .threads = threads_of(flags)});

@@ -31,7 +31,7 @@ data::LoaderOptions loader_options(const Flags& flags, const ir::Graph& graph,
   // Training takes the cores; decoding gets one beside them, which is ahead by a few batches.
   options.threads = 1;
   options.preprocess = preprocess;
-  options.sample_shape = sample_shape_of(graph);
+  options.sample_shape = sample_shape_of(graph, graph.inputs().size());
   return options;
 }
 

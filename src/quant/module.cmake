@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-kvant_module(quant DEPS ops data)
+kvant_module(quant DEPS ops data TEST_DEPS zoo)
