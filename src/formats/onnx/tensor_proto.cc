@@ -155,7 +155,7 @@ const MappedFile& ExternalData::open(const std::string& location, const std::str
   const std::filesystem::path relative(location);
   const bool climbs = std::find(relative.begin(), relative.end(), "..") != relative.end();
   if (location.empty() || relative.is_absolute() || climbs || location.find('\0') != std::string::npos) {
-    fail("{} has its data in '{}'; only files in the model's own folder are read", what, location);
+    fail("{} has its data in '{}'; only files in the model's own folder are read", what, location.c_str());
   }
   const std::filesystem::path path = folder_ / relative;
   std::error_code error;
