@@ -11,6 +11,7 @@
 #include "engine/build/tune.h"
 #include "engine/run/executor.h"
 #include "ir/infer.h"
+#include "ir/verify.h"
 
 namespace kvant::engine {
 namespace {
@@ -111,6 +112,8 @@ void drop_packed_constants(ir::Graph& graph) {
 ir::Graph lower(ir::Graph graph, const ir::OpTable& ops, const BuildOptions& options,
                 std::vector<ir::PassRecord>* records) {
   bind(graph, ops, options);
+  ir::fold_constants(graph, ops);
+  ir::verify_qdq(graph);
   const int outputs = static_cast<int>(graph.outputs().size());
   keep_watched(graph, options.watch);
   const std::vector<ir::Pass> passes = default_pipeline({.mode = options.mode, .model_outputs = outputs});
