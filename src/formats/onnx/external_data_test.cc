@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Weights outside of the model: read in place, and nothing else than files of the model's own folder.
-#include "formats/onnx/model_testing.h"
+#include "base/file.h"
+#include "formats//onnx/model_testing.h"
 
 namespace kvant::formats {
 namespace {

@@ -9,11 +9,11 @@
 
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "formats/model.h"
 #include "formats/onnx/attribute_proto.h"
 #include "formats/onnx/tensor_proto.h"
@@ -89,7 +89,7 @@ class InFolder : public testing::Test {
   std::filesystem::path at(const std::string& name) const { return folder_ / name; }
 
   std::filesystem::path save(const std::string& bytes, const std::string& name = "model.onnx") const {
-    write_text(at(name), bytes);
+    std::ofstream(at(name), std::ios::binary) << bytes;
     return at(name);
   }
   std::filesystem::path save(const ModelBuilder& model, const std::string& name = "model.onnx") const {
