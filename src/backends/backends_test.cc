@@ -188,7 +188,13 @@ TEST(CpuBackend, FloatElementwise) {
     expect_reference(OneNode(op, {}, {x, reals({2, 5, 7, 19}, 2)}, {}, {0, 1}));
     expect_reference(OneNode(op, {}, {x, reals({19}, 2)}));
     expect_reference(OneNode(op, {}, {reals({}, 2), x}, {}, {1}));
-    expect_reference(OneNode(op, {}, {x, reals({1, 5, 1, 1}, 2)}), false);
+    expect_reference(OneNode(op, {}, {x, reals({1, 5, 1, 1}, 2)}));
+    expect_reference(OneNode(op, {}, {reals({2, 1, 1, 19}, 2), x}, {}, {0, 1}));
+    expect_reference(OneNode(op, {}, {x, reals({2, 5, 1, 1}, 2)}, {}, {0, 1}));
+    expect_reference(OneNode(op, {}, {x, reals({5, 1, 19}, 2)}));
+    expect_reference(OneNode(op, {}, {reals({1, 1}, 1), reals({1}, 2)}));
+    expect_reference(OneNode(op, {}, {x, reals({1, 1, 1, 1, 1}, 2)}), false);
+    expect_reference(OneNode(op, {}, {reals({2, 1, 3}, 1), reals({4, 1}, 2)}), false);
   }
   for (const char* op : {"Relu", "LeakyRelu", "Elu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Gelu",
                          "Softplus", "Mish"}) {

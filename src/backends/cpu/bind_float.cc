@@ -10,19 +10,32 @@ namespace {
 
 constexpr int64_t kGrain = 4096;
 
-// y = a (op) b, b repeated for each of `rows` rows of `length` elements (length 1: one b for all).
+// y = a (op) b row by row: a has `rows` rows of `length` elements; b has a row for each of them, or one
+// element
+// (`single`). Which one is told by the axes before: neighbours that b has, or lacks, together are one Axis.
 struct Binary {
+  struct Axis {
+    int64_t size, step;  // step of b in elements; 0 where b is repeated
+  };
   bool swapped = false;  // the broadcast operand is input 0
-  int64_t rows = 1, length = 0, b_size = 0;
+  bool single = false;
+  int64_t rows = 1, length = 1;
+  std::vector<Axis> axes;  // those before the row, outermost first
+
+  int64_t b_offset(int64_t row) const {
+    int64_t offset = 0;
+    for (size_t i = axes.size(); i-- > 0; row /= axes[i].size) offset += row % axes[i].size * axes[i].step;
+    return offset;
+  }
 };
 
-// Whether `b`, leading ones aside, is the end of `a`'s shape.
-bool is_suffix(const Shape& b, const Shape& a) {
-  size_t skip = 0;
-  while (skip < b.size() && b[skip] == 1) ++skip;
-  const size_t rank = b.size() - skip;
-  return rank <= a.size() &&
-         std::equal(b.begin() + static_cast<int64_t>(skip), b.end(), a.end() - static_cast<int64_t>(rank));
+// Whether `b` needs only be repeated to have the shape `a`.
+bool repeats_to(const Shape& b, const Shape& a) {
+  if (b.size() > a.size()) return false;
+  for (size_t i = 1; i <= b.size(); ++i) {
+    if (b[b.size() - i] != 1 && b[b.size() - i] != a[a.size() - i]) return false;
+  }
+  return true;
 }
 
 Binary describe_binary(const engine::NodeView& view, const Operands& operands) {
@@ -31,12 +44,27 @@ Binary describe_binary(const engine::NodeView& view, const Operands& operands) {
   Binary d;
   d.swapped = first != y;
   const Shape &a = d.swapped ? second : first, &b = d.swapped ? first : second;
-  require(view, a == y && is_suffix(b, a) && element_count(b) > 0,
+  require(view, a == y && repeats_to(b, a) && element_count(a) > 0,
           fmt::format("broadcasting [{}] with [{}] is left to the reference", to_string(first),
                       to_string(second)));
-  d.b_size = element_count(b);
-  d.rows = d.b_size == 1 ? 1 : element_count(a) / d.b_size;
-  d.length = d.b_size == 1 ? element_count(a) : d.b_size;
+  int64_t step = 1;
+  std::vector<Binary::Axis> axes;  // innermost first
+  for (size_t i = 1; i <= a.size(); ++i) {
+    const int64_t size = a[a.size() - i], of_b = i <= b.size() ? b[b.size() - i] : 1;
+    if (size == 1) continue;
+    const bool repeated = of_b == 1;
+    if (!axes.empty() && (axes.back().step == 0) == repeated) {
+      axes.back().size *= size;
+    } else {
+      axes.push_back({size, repeated ? 0 : step});
+    }
+    step *= of_b;
+  }
+  if (axes.empty()) axes.push_back({1, 1});
+  d.single = axes[0].step == 0;
+  d.length = axes[0].size;
+  d.rows = element_count(a) / d.length;
+  d.axes.assign(axes.rbegin(), axes.rend() - 1);
   return d;
 }
 
@@ -61,18 +89,20 @@ std::unique_ptr<engine::Step> binary_load(const engine::NodeView& view, std::str
     const auto* b = reinterpret_cast<const float*>(d.swapped ? Operands::pointer(first, args, 0)
                                                              : Operands::pointer(second, args, 1));
     auto* y = reinterpret_cast<float*>(args.outputs[0]);
+    const auto run = [&](const float* from, const float* by, float* to, int64_t n) {
+      if (d.single) {
+        scalar_fn(from, *by, to, n);
+      } else {
+        rows_fn(from, by, to, n);
+      }
+    };
     if (d.rows == 1) {
-      spread_range(args.team, d.length, kGrain, [&](int64_t i, int64_t end) {
-        if (d.b_size == 1) {
-          scalar_fn(a + i, b[0], y + i, end - i);
-        } else {
-          rows_fn(a + i, b + i, y + i, end - i);
-        }
-      });
+      spread_range(args.team, d.length, kGrain,
+                   [&](int64_t i, int64_t end) { run(a + i, d.single ? b : b + i, y + i, end - i); });
       return;
     }
     spread_range(args.team, d.rows, kGrain / d.length + 1, [&](int64_t row, int64_t end) {
-      for (; row < end; ++row) rows_fn(a + row * d.length, b, y + row * d.length, d.length);
+      for (; row < end; ++row) run(a + row * d.length, b + d.b_offset(row), y + row * d.length, d.length);
     });
   });
 }

@@ -61,7 +61,8 @@ std::vector<std::string> choose(const NodeView& view, std::span<const Backend* c
       return tactics;
     }
     if (!step.fallback.empty()) step.fallback += "; ";
-    step.fallback += fmt::format("{}: {}", backend->name(), why.empty() ? "no kernel" : why);
+    const std::string who = fmt::format("{}: ", backend->name());
+    step.fallback += why.starts_with(who) ? why : who + (why.empty() ? "no kernel" : why);
   }
   fail("no backend can run {} '{}' ({})", view.node.op, view.node.name, step.fallback);
 }

@@ -80,7 +80,7 @@ inline std::string inception() {
           unary("mp", "MaxPool", "x_dq", "kernel_shape = [3,3], strides = [1,1], pads = [1,1,1,1]") +
           conv("cd", "mp", {.kernel = 1}) + unary("rd", "Relu", "cd") +
           unary("ap", "AveragePool", "x_dq", "kernel_shape = [3,3], strides = [1,1], pads = [1,1,1,1]") +
-          pair("ap", 0.012f) + conv("ce", "ap_dq", {.kernel = 1}) + unary("re", "Relu", "ce") +
+          pair("ap", 0.01213f) + conv("ce", "ap_dq", {.kernel = 1}) + unary("re", "Relu", "ce") +
           "%cat = Concat \"cat\" (%ra, %rc, %rd, %re) {axis = 1}\n" + pair("cat", 0.03f) +
           unary("m2", "MaxPool", "cat_dq", "kernel_shape = [3,3], strides = [2,2], ceil_mode = 1") +
           conv("cf", "m2", {.out = 8, .in = 32, .kernel = 1}) + pair("cf", 0.04f),
