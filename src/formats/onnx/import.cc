@@ -16,11 +16,22 @@
 namespace kvant::formats {
 namespace {
 
-// Operators whose form has not changed since opset 1; the others had attributes then that nothing can raise.
-constexpr std::array<std::string_view, 16> kNeverChanged{
-    "Constant",      "Conv",     "ConvTranspose", "DepthToSpace", "Flatten", "GlobalAveragePool",
-    "GlobalMaxPool", "Identity", "LRN",           "LogSoftmax",   "Not",     "Shape",
-    "Size",          "Softmax",  "Transpose",     "Unsqueeze"};
+// Operators that have had a form which upgrades.inc knows since before kOldestOpset, and since when; the
+// others had attributes then that nothing can raise.
+struct OldForm {
+  std::string_view op;
+  int since;
+};
+constexpr std::array<OldForm, 35> kOldForms{
+    {{"Abs", 6},           {"Ceil", 6},          {"Clip", 6},         {"Constant", 1},
+     {"Conv", 1},          {"ConvTranspose", 1}, {"DepthToSpace", 1}, {"Elu", 6},
+     {"Exp", 6},           {"Flatten", 1},       {"Floor", 6},        {"GlobalAveragePool", 1},
+     {"GlobalMaxPool", 1}, {"HardSigmoid", 6},   {"Identity", 1},     {"InstanceNormalization", 6},
+     {"LRN", 1},           {"LeakyRelu", 6},     {"Log", 6},          {"LogSoftmax", 1},
+     {"Neg", 6},           {"Not", 1},           {"Reciprocal", 6},   {"Relu", 6},
+     {"Selu", 6},          {"Shape", 1},         {"Sigmoid", 6},      {"Size", 1},
+     {"Softmax", 1},       {"Softplus", 1},      {"Softsign", 1},     {"Sqrt", 6},
+     {"Tanh", 6},          {"Transpose", 1},     {"Unsqueeze", 1}}};
 
 // Operators that Microsoft's tools write under their own domain with the standard's meaning.
 constexpr std::array<std::string_view, 2> kMicrosoftStandard{"QuantizeLinear", "DequantizeLinear"};
@@ -223,9 +234,10 @@ void Importer::check_domain(const kvant_onnx::NodeProto& node) const {
 
 void Importer::import_node(const kvant_onnx::NodeProto& node) {
   check_domain(node);
-  const bool unchanged =
-      std::find(kNeverChanged.begin(), kNeverChanged.end(), node.op_type()) != kNeverChanged.end();
-  if (opset_ < kOldestOpset && !unchanged) {
+  const bool known = std::any_of(kOldForms.begin(), kOldForms.end(), [&](const OldForm& form) {
+    return form.op == node.op_type() && form.since <= opset_;
+  });
+  if (opset_ < kOldestOpset && !known) {
     fail(
         "{} is in its form of opset {}; kvant reads opset {} and newer (onnx.version_converter raises a "
         "model)",
