@@ -36,6 +36,21 @@ void resize_scales_position(Draft& node, Importing&) {
   if (node.inputs.size() == 2) place_as_before_11(node);
 }
 
+// Opsets 11 and 12 had "tf_half_pixel_for_nn", half a sample further than "half_pixel": t = h + 0.5. So
+// floor(t) is h rounded half up, and t rounded half down is ceil(h).
+void resize_half_pixel_for_nearest(Draft& node, Importing&) {
+  ir::Attributes& attributes = node.attributes;
+  if (attributes.text("coordinate_transformation_mode", "half_pixel") != "tf_half_pixel_for_nn") return;
+  const std::string mode = attributes.text("mode", "nearest");
+  const std::string rounding = attributes.text("nearest_mode", "round_prefer_floor");
+  if (mode != "nearest" || (rounding != "floor" && rounding != "round_prefer_floor")) {
+    fail("Resize '{}': tf_half_pixel_for_nn with mode {} and nearest_mode {} is not supported", node.name,
+         mode, rounding);
+  }
+  attributes.set("coordinate_transformation_mode", std::string("half_pixel"));
+  attributes.set("nearest_mode", std::string(rounding == "floor" ? "round_prefer_ceil" : "ceil"));
+}
+
 // Exporters write empty tensors for inputs that are not meant (roi was required in opset 11).
 void resize_drop_empty(Draft& node, Importing& graph) {
   const bool crops =

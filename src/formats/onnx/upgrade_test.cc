@@ -160,6 +160,34 @@ TEST_F(Upgrade, UpsampleAndFirstResizeTakeTheSampleBelow) {
   }
 }
 
+TEST_F(Upgrade, ResizeOfTensorFlowsNearest) {
+  const auto resize = [](int64_t to, const char* nearest_mode) {
+    ModelBuilder model(11);
+    model.input("x", {7}).constant("none", Tensor(DType::Float32, {0})).constant("sizes", ints({to}));
+    const ir::Attributes attributes{{"mode", text("nearest")},
+                                    {"nearest_mode", text(nearest_mode)},
+                                    {"coordinate_transformation_mode", text("tf_half_pixel_for_nn")}};
+    return model.node("Resize", {"x", "none", "none", "sizes"}, {"y"}, attributes).output("y");
+  };
+  const Tensor x = wave({7});
+  for (const int64_t to : {2, 3, 7, 10, 21}) {
+    std::vector<float> below, nearest;
+    for (int64_t i = 0; i < to; ++i) {
+      // The position is p / q; below is floor(p / q), nearest is ceil(p / q - 1 / 2), both inside of x.
+      const int64_t p = (2 * i + 1) * 7;
+      const int64_t q = 2 * to;
+      below.push_back(x.to_floats()[static_cast<size_t>(p / q)]);
+      nearest.push_back(
+          x.to_floats()[static_cast<size_t>(std::min<int64_t>((2 * p - q + 2 * q - 1) / (2 * q), 6))]);
+    }
+    EXPECT_EQ(run(load(resize(to, "floor")), {x})[0].to_floats(), below) << to;
+    EXPECT_EQ(run(load(resize(to, "round_prefer_floor")), {x})[0].to_floats(), nearest) << to;
+  }
+  EXPECT_EQ(
+      refusal(resize(3, "ceil")),
+      "Resize 'Resize_y': tf_half_pixel_for_nn with mode nearest and nearest_mode ceil is not supported");
+}
+
 TEST_F(Upgrade, ResizeIgnoresEmptyInputs) {
   ModelBuilder model(11);
   model.input("x", {1, 1, 2, 2}).constant("none", Tensor(DType::Float32, {0}));
