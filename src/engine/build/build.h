@@ -22,8 +22,9 @@ struct BuildOptions {
   int threads = 0;                           // 0: the cores available
   Mode mode = Mode::Integer;
   std::set<std::string> skip = {};  // passes left out, by name
-  std::vector<std::string> watch =
-      {};                        // tensors that must stay observable, which keeps fusion from absorbing them
+  // Tensors that must stay observable, which keeps fusion from absorbing them. Results of DequantizeLinear,
+  // moved or not, that nothing reads in float any more are not kept: their codes are.
+  std::vector<std::string> watch = {};
   bool tune = false;             // time the offered tactics inside the running network
   Progress* progress = nullptr;  // nullptr: silent
   // Called after each pass that changed something (--dump, tests).

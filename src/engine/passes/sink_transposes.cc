@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <set>
 
 #include "engine/passes/axis_remap.h"
 #include "engine/passes/layout.h"
@@ -155,13 +156,24 @@ class SinkTransposes {
     return true;
   }
 
+  bool is_unread(ir::ValueId id, const std::set<ir::NodeId>& dead) const {
+    if (id == ir::kNone) return true;
+    return !graph_.is_output(id) && std::ranges::all_of(graph_.value(id).uses, [&](const ir::Use& use) {
+      return dead.contains(use.node);
+    });
+  }
+
   // Tensors that exist in the other layout only are found by a probe.
   void forget_unused() {
-    const std::vector<ir::NodeId> order = graph_.topological_order();
+    std::vector<ir::NodeId> order = graph_.topological_order();
+    std::ranges::reverse(order);
+    std::set<ir::NodeId> dead;  // sunk nodes still stand behind the Transposes that they read
     for (const ir::NodeId id : order) {
       const ir::Node& node = graph_.node(id);
+      if (!std::ranges::all_of(node.outputs, [&](ir::ValueId v) { return is_unread(v, dead); })) continue;
+      dead.insert(id);
       std::vector<int64_t> permutation;
-      if (node.op != "Transpose" || graph_.use_count(node.outputs[0]) > 0) continue;
+      if (node.op != "Transpose") continue;
       transpose_of(node.outputs[0], permutation);
       const std::string& name = graph_.value(node.outputs[0]).name;
       if (name.ends_with("_nhwc") || name.ends_with("_nchw") || name.find('~') != std::string::npos) continue;

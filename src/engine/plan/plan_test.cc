@@ -3,60 +3,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 
 #include "base/file.h"
-#include "engine/engine.h"
 #include "engine/passes/graph_text_test.h"
 #include "engine/plan/header.h"
+#include "engine/run/evaluating_backend_test.h"
 
 namespace kvant::engine {
 namespace {
-
-class EvaluatingStep final : public Step {
- public:
-  EvaluatingStep(const NodeView& view, std::vector<Tensor> packed) : view_(view), packed_(std::move(packed)) {
-    if (packed_.size() != view_.inputs.size()) fail("packed constants do not fit");
-  }
-  void run(const RunArgs& args) override {
-    std::vector<const Tensor*> inputs(view_.inputs.size(), nullptr);
-    std::vector<Tensor> values(inputs.size());
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      if (!view_.has(i)) continue;
-      inputs[i] = &packed_[i];
-      if (args.inputs[i] == nullptr) continue;
-      values[i] = Tensor(view_.inputs[i].dtype, *view_.inputs[i].shape);
-      std::memcpy(values[i].mutable_raw(), args.inputs[i], values[i].byte_size());
-      inputs[i] = &values[i];
-    }
-    const auto results = ops::standard().get(view_.node.op).evaluate({view_.node, inputs});
-    for (size_t i = 0; i < results.size() && i < args.outputs.size(); ++i)
-      std::memcpy(args.outputs[i], results[i].raw(), results[i].byte_size());
-  }
-
- private:
-  NodeView view_;
-  std::vector<Tensor> packed_;
-};
-
-class EvaluatingBackend final : public Backend {
- public:
-  std::string_view name() const override { return "evaluating"; }
-  std::vector<std::string> tactics(const NodeView&, std::string&) const override { return {"plain"}; }
-  std::vector<Tensor> pack(const NodeView& view, std::string_view) const override {
-    std::vector<Tensor> packed;
-    for (const Tensor* constant : view.constants)
-      packed.push_back(constant != nullptr ? *constant : Tensor());
-    return packed;
-  }
-  std::unique_ptr<Step> load(const NodeView& view, std::string_view tactic,
-                             std::vector<Tensor> packed) const override {
-    if (tactic != "plain") fail("unknown tactic");
-    return std::make_unique<EvaluatingStep>(view, std::move(packed));
-  }
-};
 
 std::string residual_text() {
   return graph_text(pair("x", 0.02f) + conv("c1", "x_dq", {}) + unary("r1", "Relu", "c1") +
@@ -108,8 +66,11 @@ TEST_F(Plans, KeepTheirMeaningAndBytesInAFile) {
   Engine engine(plan(), backends_);
   Engine loaded(read_plan(path_, ops::standard()), backends_);
   EXPECT_EQ(engine.run(inputs), loaded.run(inputs));
-  write_plan(plan(), path_.string() + "2");
-  EXPECT_EQ(bytes, read_text(path_.string() + "2"));
+  const std::filesystem::path second = path_.string() + "2";
+  write_plan(plan(), second);
+  EXPECT_EQ(bytes, read_text(second));
+  write_plan(read_plan(path_, ops::standard()), second);
+  EXPECT_EQ(bytes, read_text(second)) << "read and written again";
 }
 
 TEST_F(Plans, RefuseOtherVersionsTruncationAndEveryFlippedBit) {
@@ -145,6 +106,23 @@ TEST_F(Plans, SurviveForgedText) {
   }
 }
 
+// The environment variable that limits a machine is read once in a process, so the file is what changes here.
+TEST_F(Plans, RefuseInstructionsThatThisMachineLacks) {
+  if (supports(Isa::Avx512vnni)) {
+    Plan simple = plan();
+    EXPECT_EQ(simple.isa, Isa::None);
+    simple.isa = Isa::Avx512vnni;
+    write_plan(simple, path_);
+    EXPECT_EQ(read_plan(path_, ops::standard()).isa, Isa::Avx512vnni);
+    return;
+  }
+  Plan needy = plan();
+  needy.isa = Isa::Avx512vnni;
+  write_plan(needy, path_);
+  EXPECT_THAT(message(read_text(path_)),
+              testing::HasSubstr("the plan needs avx512vnni instructions and this machine offers"));
+}
+
 TEST_F(Plans, RefuseInputsOfAnotherShape) {
   Engine engine(plan(), backends_);
   const std::vector<Tensor> inputs = {Tensor(DType::Float32, {1, 8, 8, 8})};
@@ -154,6 +132,51 @@ TEST_F(Plans, RefuseInputsOfAnotherShape) {
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), testing::HasSubstr("takes f32 4x8x16x16, not f32 1x8x8x8"));
   }
+}
+
+TEST_F(Plans, RefuseInputsOfAnotherTypeOrNumberAndUnknownBackends) {
+  const auto refusal = [&](const auto& act) -> std::string {
+    try {
+      act();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  Engine engine(plan(), backends_);
+  const std::vector<Tensor> codes = {Tensor(DType::Int8, {4, 8, 16, 16})};
+  EXPECT_THAT(refusal([&] { engine.run(codes); }),
+              testing::HasSubstr("not i8 4x8x16x16: build a plan for that shape"));
+  EXPECT_THAT(refusal([&] { engine.run({}); }), testing::HasSubstr("the plan takes 1 inputs, not 0"));
+  EXPECT_THAT(refusal([&] { Engine other(plan(), {}); }),
+              testing::HasSubstr("needs the backend 'evaluating', which this build"));
+  Plan odd = plan();
+  for (PlanStep& step : odd.steps) step.tactic = step.backend == kView ? step.tactic : "odd";
+  EXPECT_THAT(refusal([&] { Engine other(odd, backends_); }), testing::HasSubstr("unknown tactic"));
+  EXPECT_THAT(refusal([&] { engine.watch({"a_p"}); }), testing::HasSubstr("the plan holds no tensor 'a_p'"));
+}
+
+TEST_F(Plans, RefuseWrongPlacesInTheArena) {
+  const auto refusal = [&](const auto& change) -> std::string {
+    Plan changed = plan();
+    change(changed);
+    try {
+      check_memory(changed);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refusal([](Plan&) {}), "");
+  const auto first = [](Plan& p) -> int64_t& {
+    return *std::ranges::find_if(p.offsets, [](int64_t offset) { return offset != kNoOffset; });
+  };
+  EXPECT_THAT(refusal([&](Plan& p) { first(p) = 8; }), testing::HasSubstr("has no place in the arena"));
+  EXPECT_THAT(refusal([&](Plan& p) { first(p) = 1 << 30; }), testing::HasSubstr("lies outside the arena"));
+  EXPECT_THAT(refusal([&](Plan& p) {
+                for (int64_t& offset : p.offsets) offset = offset == kNoOffset ? offset : 0;
+              }),
+              testing::HasSubstr("overlap in the arena"));
 }
 
 }  // namespace

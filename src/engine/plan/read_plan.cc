@@ -129,7 +129,7 @@ class Reader {
     } else if (kind == "step") {
       read_step(words);
     } else {
-      read_step_part(words);
+      read_packed(words);
     }
   }
 
@@ -141,23 +141,15 @@ class Reader {
         {.node = node, .backend = words[2], .tactic = words[3], .fallback = words[4], .packed = {}});
   }
 
-  void read_step_part(const std::vector<std::string>& words) {
-    expect(!plan_.steps.empty());
-    PlanStep& step = plan_.steps.back();
-    if (words[0] == "reason") {
-      plan_.graph.set_reason(step.node, words[1]);
-    } else if (words[0] == "source") {
-      plan_.graph.sources(step.node).push_back(words[1]);
-    } else {
-      expect(words[0] == "packed" && words.size() >= 3);
-      const auto dtype = dtype_named(words[1]);
-      expect(dtype.has_value());
-      const auto offset = static_cast<size_t>(number_of(words[2], 0, kMaxNumber, "a constant's offset"));
-      Shape shape;
-      for (size_t i = 3; i < words.size(); ++i)
-        shape.push_back(number_of(words[i], 0, kMaxNumber, "a dimension"));
-      step.packed.push_back(blob(*dtype, shape, offset));
-    }
+  void read_packed(const std::vector<std::string>& words) {
+    expect(words[0] == "packed" && words.size() >= 3 && !plan_.steps.empty());
+    const auto dtype = dtype_named(words[1]);
+    expect(dtype.has_value());
+    const auto offset = static_cast<size_t>(number_of(words[2], 0, kMaxNumber, "a constant's offset"));
+    Shape shape;
+    for (size_t i = 3; i < words.size(); ++i)
+      shape.push_back(number_of(words[i], 0, kMaxNumber, "a dimension"));
+    plan_.steps.back().packed.push_back(blob(*dtype, shape, offset));
   }
 
   // One step for each node, in an order in which every input is there before it is read; views that are

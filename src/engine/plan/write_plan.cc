@@ -47,8 +47,6 @@ std::string step_lines(const Plan& plan, const PlanStep& step, Blobs& blobs) {
     for (const int64_t dim : tensor.shape()) text += fmt::format(" {}", dim);
     text += '\n';
   }
-  if (!node.reason.empty()) text += fmt::format("reason {}\n", quote(node.reason));
-  for (const std::string& source : node.sources) text += fmt::format("source {}\n", quote(source));
   return text;
 }
 
@@ -59,10 +57,13 @@ std::string text_of(const Plan& plan, Blobs& blobs) {
                                  plan.arena_bytes);
   for (const auto& [key, value] : plan.info) text += fmt::format("info {} {}\n", quote(key), quote(value));
   for (const PlanStep& step : plan.steps) text += step_lines(plan, step, blobs);
-  for (size_t i = 0; i < plan.offsets.size(); ++i) {
-    if (plan.offsets[i] == kNoOffset) continue;
-    text += fmt::format("place {} {}\n", quote(plan.graph.value(static_cast<ir::ValueId>(i)).name),
-                        plan.offsets[i]);
+  // In the order of the steps: ids are another in a plan that was read.
+  for (const PlanStep& step : plan.steps) {
+    for (const ir::ValueId output : plan.graph.node(step.node).outputs) {
+      if (output == ir::kNone || plan.offsets[static_cast<size_t>(output)] == kNoOffset) continue;
+      text += fmt::format("place {} {}\n", quote(plan.graph.value(output).name),
+                          plan.offsets[static_cast<size_t>(output)]);
+    }
   }
   return text;
 }
