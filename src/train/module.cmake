@@ -5,18 +5,40 @@ set(KVANT_FAKE_QUANTIZE_FLAGS -O3 -fopenmp-simd -fno-trapping-math -fno-math-err
 set_source_files_properties(${PROJECT_SOURCE_DIR}/src/train/fake_quantize.cc
                             PROPERTIES COMPILE_OPTIONS "${KVANT_FAKE_QUANTIZE_FLAGS}")
 
+# A folder with include/ and lib/ of torch, as in a Python wheel. Its own TorchConfig.cmake wants the CUDA compiler when
+# it is a CUDA wheel; the plug-in needs the headers and the CPU library only.
+macro(kvant_torch_at root)
+  foreach(file include/ATen/ATen.h lib/libtorch_cpu.so lib/libc10.so)
+    if(NOT EXISTS ${root}/${file})
+      message(FATAL_ERROR "KVANT_TORCH_ROOT=${root} has no ${file}; it must be the folder torch/ of a LibTorch or of an unpacked wheel")
+    endif()
+  endforeach()
+  add_library(kvant_libtorch INTERFACE)
+  target_include_directories(kvant_libtorch SYSTEM INTERFACE ${root}/include ${root}/include/torch/csrc/api/include)
+  # torch's libraries name others of the wheel by run path; they are looked for when the program starts, not here.
+  target_link_options(kvant_libtorch INTERFACE -Wl,--no-as-needed -Wl,--allow-shlib-undefined -Wl,-rpath,${root}/lib)
+  target_link_libraries(kvant_libtorch INTERFACE ${root}/lib/libtorch_cpu.so ${root}/lib/libc10.so)
+  set(Torch_FOUND TRUE)
+  set(Torch_VERSION "of ${root}")
+  set(TORCH_LIBRARIES kvant_libtorch)
+endmacro()
+
 # In a function: TorchConfig sets many variables.
 function(kvant_train_plugin)
   if(KVANT_TRAIN STREQUAL "OFF")
     message(STATUS "Training plug-in: off (KVANT_TRAIN=OFF)")
     return()
   endif()
-  find_package(Torch QUIET)
+  if(KVANT_TORCH_ROOT)
+    kvant_torch_at(${KVANT_TORCH_ROOT})
+  else()
+    find_package(Torch QUIET)
+  endif()
   find_package(OpenMP QUIET COMPONENTS CXX)
   if(NOT Torch_FOUND OR NOT OpenMP_CXX_FOUND)
     if(KVANT_TRAIN STREQUAL "ON")
       message(FATAL_ERROR "KVANT_TRAIN=ON needs LibTorch and OpenMP: apt-get install libtorch-dev libopenblas0-openmp, "
-                          "or pass -DCMAKE_PREFIX_PATH=<libtorch>")
+                          "or pass -DKVANT_TORCH_ROOT=<folder of LibTorch 2.x>")
     endif()
     message(STATUS "Training plug-in: not built (LibTorch not found; kvant train will say so)")
     return()

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "base/random.h"
 #include "ir/interpreter.h"
 #include "ir/text.h"
@@ -43,6 +45,9 @@ const Case kCases[] = {
      "const %s: f32[4] = rand(1) const %b: f32[4] = rand(2) const %m: f32[4] = rand(3) const %v: f32[4] = "
      "{1, 2, 0.5, 3} "
      "%y = BatchNormalization (%x, %s, %b, %m, %v) {epsilon = 0.001}"},
+    {"instance_norm", kImage,
+     "const %s: f32[4] = rand(1) const %b: f32[4] = rand(2) "
+     "%y = InstanceNormalization (%x, %s, %b) {epsilon = 0.01}"},
     {"conv_bn_relu", kImage,
      "const %w: f32[4,4,1,1] = rand(1) const %s: f32[4] = rand(2) const %v: f32[4] = {1, 2, 0.5, 3} %c = "
      "Conv (%x, %w) "
@@ -52,6 +57,7 @@ const Case kCases[] = {
     {"max_pool_uneven", kImage,
      "%y = MaxPool (%x) {kernel_shape = [3,2], strides = [2,2], pads = [0,1,2,0]}"},
     {"max_pool_ceil", kImage, "%y = MaxPool (%x) {kernel_shape = [2,2], strides = [2,2], ceil_mode = 1}"},
+    {"global_max_pool", kImage, "%y = GlobalMaxPool (%x)"},
     {"average_pool", kImage,
      "%y = AveragePool (%x) {kernel_shape = [3,3], strides = [2,2], pads = [1,1,1,1]}"},
     {"average_pool_counting_pads", kImage,
@@ -81,9 +87,26 @@ const Case kCases[] = {
     {"reduce_mean", kImage, "const %a: i64[2] = {2, 3} %y = ReduceMean (%x, %a) {keepdims = 0}"},
     {"reduce_sum", kImage, "const %a: i64[1] = {-1} %y = ReduceSum (%x, %a)"},
     {"reduce_max", kImage, "const %a: i64[1] = {1} %y = ReduceMax (%x, %a)"},
+    {"reduce_min", kImage, "const %a: i64[2] = {1, 3} %y = ReduceMin (%x, %a) {keepdims = 0}"},
+    {"reduce_l2", kImage, "const %a: i64[1] = {1} %y = ReduceL2 (%x, %a)"},
+    {"reduce_all", kImage, "%y = ReduceMin (%x)"},
+    {"arg_max", kMatrix, "%i = ArgMax (%x) {axis = 1, keepdims = 0} %y = Cast (%i) {to = 1}"},
     {"clip", kMatrix, "const %l: f32[] = {-0.2} const %h: f32[] = {0.3} %y = Clip (%x, %l, %h)"},
     {"leaky_relu", kMatrix, "%y = LeakyRelu (%x) {alpha = 0.1}"},
     {"elu", kMatrix, "%y = Elu (%x) {alpha = 0.7}"},
+    {"selu", kMatrix, "%y = Selu (%x)"},
+    {"softsign", kMatrix, "%y = Softsign (%x)"},
+    {"floor_ceil", kMatrix, "%f = Floor (%x) %c = Ceil (%x) %y = Sub (%c, %f)"},
+    {"round_to_even", "input %x: f32[1,1]",
+     "const %h: f32[6] = {-2.5, -1.5, -0.5, 0.5, 1.5, 2.5} const %z: f32[] = {0} %n = Mul (%x, %z) "
+     "%s = Add (%h, %n) %y = Round (%s)"},
+    {"cast_to_integers", kMatrix,
+     "const %k: f32[] = {3} %s = Mul (%x, %k) %i = Cast (%s) {to = 7} %y = Cast (%i) {to = 1}"},
+    {"less_where", kMatrix,
+     "const %z: f32[] = {0.1} %c = Less (%x, %z) %n = Neg (%x) %y = Where (%c, %n, %z)"},
+    {"greater_cast", kMatrix,
+     "const %k: f32[8] = {0,0.1,-0.1,0.2,0,0.3,1,-1} %c = Greater (%x, %k) %y = Cast (%c) {to = 1}"},
+    {"equal_where", kMatrix, "%r = Relu (%x) %c = Equal (%r, %x) %e = Exp (%x) %y = Where (%c, %r, %e)"},
     {"prelu", kImage, "const %s: f32[4,1,1] = rand(1) %y = PRelu (%x, %s)"},
     {"sigmoid", kMatrix, "%y = Sigmoid (%x)"},
     {"hard_sigmoid", kMatrix, "%y = HardSigmoid (%x) {alpha = 0.1666667, beta = 0.5}"},
@@ -116,6 +139,7 @@ const Case kCases[] = {
     {"transpose", kImage, "%y = Transpose (%x) {perm = [0,2,3,1]}"},
     {"gather", kImage, "const %i: i64[2,2] = {0, -1, 2, 1} %y = Gather (%x, %i) {axis = 1}"},
     {"expand", "input %x: f32[3,1]", "const %s: i64[3] = {2, 1, 4} %y = Expand (%x, %s)"},
+    {"tile", "input %x: f32[2,3]", "const %r: i64[2] = {3, 2} %y = Tile (%x, %r)"},
     {"dropout", kMatrix, "%y = Dropout (%x)"},
     {"identity", kMatrix, "%y = Identity (%x)"},
     {"depth_to_space", kImage, "%y = DepthToSpace (%x) {blocksize = 2, mode = \"CRD\"}"},
@@ -170,6 +194,19 @@ TEST_P(OperatorTest, EqualsTheInterpreter) {
 
 INSTANTIATE_TEST_SUITE_P(All, OperatorTest, testing::ValuesIn(kCases),
                          [](const auto& info) { return std::string(info.param.name); });
+
+// What the plug-in claims is tested: each line of operators.inc stands in a case above.
+TEST(Operators, EachHasACase) {
+  std::set<std::string> tested{"FakeQuantize"};  // what the qdq cases become
+  for (const Case& c : kCases) {
+    const ir::Graph graph =
+        ir::parse(fmt::format("graph \"{}\" {{ {} {} output %y }}", c.name, c.inputs, c.body));
+    for (const ir::NodeId id : graph.topological_order()) tested.insert(graph.node(id).op);
+  }
+#define KVANT_ENTRY(op, function) EXPECT_TRUE(tested.count(#op)) << "no case for " #op;
+#include "train/torch/operators.inc"
+#undef KVANT_ENTRY
+}
 
 class RunnerTest : public OperatorTest {};
 

@@ -239,6 +239,56 @@ TEST_F(TrainTest, ResumedRunsEndInTheSameBytes) {
   }
 }
 
+// Kills the run after so many batches as a crash would: nothing is saved on the way out.
+class CrashingSource final : public BatchSource {
+ public:
+  CrashingSource(BatchSource& inner, int64_t after) : inner_(inner), left_(after) {}
+  int64_t batches() const override { return inner_.batches(); }
+  int64_t images() const override { return inner_.images(); }
+  void seek(int64_t epoch, int64_t batch) override { inner_.seek(epoch, batch); }
+  std::string identity() const override { return inner_.identity(); }
+  std::optional<LabelledBatch> next() override {
+    if (--left_ == 0) fail("crashed");
+    return inner_.next();
+  }
+
+ private:
+  BatchSource& inner_;
+  int64_t left_;
+};
+
+// How many steps a crash at batch 12 of 16 leaves to do again: counted by a second crash after resuming.
+TEST_F(TrainTest, CheckpointsComeAfterStepsAndAfterSeconds) {
+  struct Setting {
+    int64_t steps;
+    double seconds;
+    int64_t saved;  // of the 11 steps done
+  };
+  for (const Setting& setting : {Setting{5, 1e9, 10}, Setting{0, 0, 11}, Setting{0, 1e9, 0}}) {
+    std::filesystem::remove(path_);
+    MemorySource data = source(1024, 1, 64, true);
+    TrainOptions options = quick();
+    options.epochs = 1;
+    ir::Graph whole = ir::parse(kNet), parts = ir::parse(kNet);
+    train(whole, data, nullptr, options);
+    options.checkpoint = path_;
+    options.checkpoint_steps = setting.steps;
+    options.checkpoint_seconds = setting.seconds;
+    CrashingSource crashing(data, 12);
+    EXPECT_THAT(refusal([&] { train(parts, crashing, nullptr, options); }), HasSubstr("crashed"));
+    ASSERT_EQ(std::filesystem::exists(path_), setting.saved > 0);
+    options.resume = true;
+    // The 16 steps less those saved are taken again; one batch more would crash.
+    CrashingSource rest(data, 16 - setting.saved + 1);
+    train(parts, rest, nullptr, options);
+    EXPECT_EQ(bytes_of(parts), bytes_of(whole)) << setting.steps << " " << setting.seconds;
+    if (setting.saved == 0) continue;
+    CrashingSource early(data, 1);
+    train(parts = ir::parse(kNet), early, nullptr, options);  // the last checkpoint is of the end: no step
+    EXPECT_EQ(bytes_of(parts), bytes_of(whole));
+  }
+}
+
 TEST_F(TrainTest, RefusesToResumeAnotherRun) {
   TrainOptions options = quick();
   options.epochs = 1;
