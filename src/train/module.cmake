@@ -15,9 +15,10 @@ macro(kvant_torch_at root)
   endforeach()
   add_library(kvant_libtorch INTERFACE)
   target_include_directories(kvant_libtorch SYSTEM INTERFACE ${root}/include ${root}/include/torch/csrc/api/include)
-  # torch's libraries name others of the wheel by run path; they are looked for when the program starts, not here.
-  target_link_options(kvant_libtorch INTERFACE -Wl,--no-as-needed -Wl,--allow-shlib-undefined -Wl,-rpath,${root}/lib)
-  target_link_libraries(kvant_libtorch INTERFACE ${root}/lib/libtorch_cpu.so ${root}/lib/libc10.so)
+  # As options: CMake would warn of the libgomp beside them, which is never taken, for one of that name is loaded already.
+  # What torch's libraries need themselves they find by their own run path when the program starts.
+  target_link_options(kvant_libtorch INTERFACE -Wl,--no-as-needed ${root}/lib/libtorch_cpu.so ${root}/lib/libc10.so
+                      -Wl,--allow-shlib-undefined -Wl,-rpath,${root}/lib)
   set(Torch_FOUND TRUE)
   set(Torch_VERSION "of ${root}")
   set(TORCH_LIBRARIES kvant_libtorch)
