@@ -18,7 +18,7 @@ import time
 DATA = "idx:/usr/share/datasets/fashion-mnist"
 SHORT = os.environ.get("DEMO") == "short"
 # Full: every image. Short: enough to see every step work.
-FULL_PLAN = dict(train="all", test="all", epochs=5, qat_epochs=1, qat4_epochs=2, compare=1000, iterations=300, rounds=3)
+FULL_PLAN = dict(train="all", test="all", epochs=4, qat_epochs=1, qat4_epochs=1, compare=1000, iterations=300, rounds=3)
 SHORT_PLAN = dict(train="6000", test="1000", epochs=2, qat_epochs=1, qat4_epochs=1, compare=64, iterations=50, rounds=1)
 PLAN = SHORT_PLAN if SHORT else FULL_PLAN
 
