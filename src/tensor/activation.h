@@ -31,6 +31,7 @@ std::string_view name(Activation activation);
 float activate(Activation activation, float x, float alpha, float beta);
 // The same over whole spans of equal length (y may be x): the function is chosen once.
 void activate(Activation activation, std::span<const float> x, std::span<float> y, float alpha, float beta);
-void activate(Activation activation, std::span<const double> x, std::span<double> y, double alpha, double beta);
+void activate(Activation activation, std::span<const double> x, std::span<double> y, double alpha,
+              double beta);
 
 }  // namespace kvant

@@ -68,9 +68,8 @@ std::set<NodeId> ancestors(const Graph& graph, ValueId value) {
     const Node& node = graph.node(producer);
     open.insert(open.end(), node.inputs.begin(), node.inputs.end());
   }
-  std::erase_if(seen, [&](NodeId id) {
-    return ir::is_quantize(graph.node(id)) || ir::is_dequantize(graph.node(id));
-  });
+  std::erase_if(
+      seen, [&](NodeId id) { return ir::is_quantize(graph.node(id)) || ir::is_dequantize(graph.node(id)); });
   return seen;
 }
 
