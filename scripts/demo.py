@@ -46,8 +46,8 @@ class Demo:
     def train_float(self):
         start, model = self.path("resnet8.start.onnx"), self.path("resnet8.onnx")
         self.run("zoo", "create", "resnet8", "--input", "1x28x28", "--classes", "10", "-o", start)
-        self.run("train", start, "--data", DATA + "#train", "--samples", PLAN["train"], "--holdout", "0.05",
-                 "--epochs", str(PLAN["epochs"]), "--batch", "128", "--lr", "0.2", "--pad-crop", "2", "--flip",
+        self.run("train", start, "--data", DATA + "#train", "--samples", PLAN["train"], "--holdout", "0.02",
+                 "--epochs", str(PLAN["epochs"]), "--batch", "128", "--lr", "0.2", "--flip",
                  "--preprocess", "scale", "--mean", "0.286", "--std", "0.353", "-o", model)
         return model
 
@@ -59,8 +59,8 @@ class Demo:
 
     def fine_tune(self, model, name, epochs, rate, teacher, *more):
         out = self.path(name)
-        self.run("train", model, "--data", DATA + "#train", "--samples", PLAN["train"], "--holdout", "0.05",
-                 "--epochs", str(epochs), "--lr", rate, "--pad-crop", "2", "--flip", *more, "-o", out)
+        self.run("train", model, "--data", DATA + "#train", "--samples", PLAN["train"], "--holdout", "0.02",
+                 "--epochs", str(epochs), "--lr", rate, "--flip", *more, "-o", out)
         return out
 
     def top1(self, model):
