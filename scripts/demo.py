@@ -57,7 +57,7 @@ class Demo:
                  "--bits", str(bits), "-o", out)
         return out
 
-    def fine_tune(self, model, name, epochs, rate, teacher, *more):
+    def fine_tune(self, model, name, epochs, rate, *more):
         out = self.path(name)
         self.run("train", model, "--data", DATA + "#train", "--samples", PLAN["train"], "--holdout", "0.02",
                  "--epochs", str(epochs), "--lr", rate, "--flip", *more, "-o", out)
@@ -145,9 +145,9 @@ def main():
     began = time.time()
     float_model = demo.train_float()
     ptq = demo.quantize(float_model, "resnet8.ptq.onnx", 8, "percentile")
-    qat = demo.fine_tune(ptq, "resnet8.qat.onnx", PLAN["qat_epochs"], "0.005", float_model)
+    qat = demo.fine_tune(ptq, "resnet8.qat.onnx", PLAN["qat_epochs"], "0.005")
     ptq4 = demo.quantize(float_model, "resnet8.ptq4.onnx", 4, "percentile")
-    qat4 = demo.fine_tune(ptq4, "resnet8.qat4.onnx", PLAN["qat4_epochs"], "0.02", float_model, "--ranges", "learned")
+    qat4 = demo.fine_tune(ptq4, "resnet8.qat4.onnx", PLAN["qat4_epochs"], "0.01", "--clip-norm", "1")
 
     rows = {key: {"label": label, "file": file, "plan": demo.build(file)}
             for key, label, file in (("float", "float", float_model), ("ptq", "INT8 PTQ", ptq), ("qat", "INT8 QAT", qat))}
