@@ -44,8 +44,10 @@ std::optional<size_t> data_rank(const Graph& graph, const Node& node) {
 
 ValueId input_of(const Node& node, size_t i) { return i < node.inputs.size() ? node.inputs[i] : kNone; }
 
-int bits_of(const Graph& graph) {
-  const auto found = graph.metadata.find(std::string(kBitsKey));
+// The bits of a constant's codes: "kvant.bits:<its name>" in the metadata where they differ from the model's.
+int bits_of(const Graph& graph, ValueId constant) {
+  auto found = graph.metadata.find(std::string(kBitsKey) + ":" + graph.value(constant).name);
+  if (found == graph.metadata.end()) found = graph.metadata.find(std::string(kBitsKey));
   if (found == graph.metadata.end()) return 8;
   const std::string& text = found->second;
   int bits = 8;
@@ -163,9 +165,10 @@ std::optional<Quantized> quantized_behind(const Graph& graph, ValueId value) {
       constant = graph.is_constant(view.source);
     }
   }
-  if (const int bits = bits_of(graph); constant && bits < 8 && params->dtype == DType::Int8) {
+  if (constant && params->dtype == DType::Int8) {
+    const int bits = bits_of(graph, view.source == kNone ? view.codes : view.source);
     const int32_t top = (1 << (bits - 1)) - 1;
-    view.range = {-top, top};
+    if (bits < 8) view.range = {-top, top};
   }
   return view;
 }

@@ -4,11 +4,12 @@
 #include <algorithm>
 #include <map>
 #include <optional>
-#include <set>
+#include <tuple>
 
 #include "base/error.h"
 #include "ir/qdq.h"
 #include "ir/statistics.h"
+#include "quant/placement/reasons.h"
 #include "quant/weight_range.h"
 
 namespace kvant::quant {
@@ -28,13 +29,15 @@ std::optional<ir::Quantized> shareable_pair(const Graph& graph, ValueId value) {
   return std::nullopt;
 }
 
-// Sites without a pair, by the tensor that they read.
+// Tensors that get a pair or are read through one that is there, with the sites that read them (none for an
+// output that no site reads).
 std::map<ValueId, std::vector<Sites::Key>> activations(const Sites& sites) {
   std::map<ValueId, std::vector<Sites::Key>> result;
   for (const auto& [key, site] : sites.all()) {
     if (site.weight || site.present) continue;
     result[sites.graph().node(key.first).inputs[static_cast<size_t>(key.second)]].push_back(key);
   }
+  for (const auto& [value, output] : sites.outputs()) result[value];
   return result;
 }
 
@@ -47,35 +50,65 @@ QuantParams params_of_weight(const Graph& graph, const Sites::Key& key, int64_t 
 class Inserter {
  public:
   Inserter(Graph& graph, const Sites& sites, const CalibrationTable& table, int bits)
-      : graph_(graph), sites_(sites), table_(table), bits_(bits) {}
+      : graph_(graph), sites_(sites), table_(table), default_bits_(bits), activations_(activations(sites)) {}
 
-  void run() {
+  // The bits of each DQ that was written.
+  std::map<NodeId, int> run() {
     // Sites speak of the graph as it was: everything is looked up before anything is written.
     struct Pending {
       ValueId value;
-      std::vector<Sites::Key> keys;
+      int bits;
       float scale;
       std::optional<ir::Quantized> pair;
+      std::vector<ir::Use> readers;  // of an output: all that read the float tensor
     };
     std::vector<Pending> pending;
-    for (auto& [value, keys] : activations(sites_)) {
+    for (const auto& [value, keys] : activations_) {
       const auto pair = shareable_pair(graph_, value);
-      pending.push_back({value, keys, pair ? 0.0f : activation_scale(value), pair});
+      const int bits = bits_of_group(value);
+      pending.push_back({value, bits, pair ? 0.0f : activation_scale(value, bits), pair, {}});
+      if (sites_.outputs().contains(value)) pending.back().readers = float_readers(value);
     }
     for (const Pending& p : pending) {
       const ir::Quantized pair =
           p.pair ? *p.pair
                  : ir::add_pair(graph_, p.value, {.dtype = DType::Int8, .scale = {p.scale}, .zero_point = {}},
-                                bits_);
-      if (!p.pair) describe(pair, p.keys);
-      for (const auto& [node, input] : p.keys) graph_.set_input(node, input, pair.result);
+                                p.bits);
+      if (!p.pair) describe(pair, p.value, p.bits);
+      for (const auto& [node, input] : activations_.at(p.value)) graph_.set_input(node, input, pair.result);
+      for (const ir::Use& use : p.readers) graph_.set_input(use.node, use.index, pair.result);
+      if (const auto output = sites_.outputs().find(p.value);
+          output != sites_.outputs().end() && output->second.as_graph_output) {
+        read_as_output(p.value, pair.result);
+      }
     }
+    if (default_bits_ < 8) graph_.metadata[std::string(ir::kBitsKey)] = std::to_string(default_bits_);
     insert_weights();
-    if (bits_ < 8) graph_.metadata[std::string(ir::kBitsKey)] = std::to_string(bits_);
+    return std::move(bits_of_pair_);
   }
 
  private:
-  float activation_scale(ValueId value) const {
+  // The bits that the readers of one tensor ask for; 0 when none of them does.
+  int wanted_bits(ValueId value) const {
+    const auto found = activations_.find(value);
+    int bits = 0;
+    if (found == activations_.end()) return bits;
+    for (const Sites::Key& key : found->second) {
+      const int own = sites_.all().at(key).bits;
+      if (own > 0 || is_weighted(sites_.graph().node(key.first))) {
+        bits = std::max(bits, own > 0 ? own : default_bits_);
+      }
+    }
+    return bits;
+  }
+
+  int bits_of_group(ValueId value) const {
+    int bits = 0;
+    for (const ValueId member : sites_.scale_group(value)) bits = std::max(bits, wanted_bits(member));
+    return bits == 0 ? default_bits_ : bits;
+  }
+
+  float activation_scale(ValueId value, int bits) const {
     float amax = 0;
     bool known = false;
     for (const ValueId member : sites_.scale_group(value)) {
@@ -91,83 +124,134 @@ class Inserter {
     if (!known) {
       fail("tensor '{}' has no range: calibrate it, or give it in the ranges file", graph_.value(value).name);
     }
-    return safe_scale(amax, bits_);
+    return safe_scale(amax, bits);
+  }
+
+  // Readers of `value` that are no part of a pair on it.
+  std::vector<ir::Use> float_readers(ValueId value) const {
+    std::vector<ir::Use> readers;
+    const auto forms = ir::quantized_forms(graph_, value);
+    for (const ir::Use& use : graph_.value(value).uses) {
+      const bool of_pair = std::any_of(forms.begin(), forms.end(), [&](const ir::Quantized& pair) {
+        return use.node == pair.quantize || use.node == pair.clip;
+      });
+      if (!of_pair) readers.push_back(use);
+    }
+    return readers;
+  }
+
+  // The graph's output `value` becomes `dequantized`, under the name that it has.
+  void read_as_output(ValueId value, ValueId dequantized) {
+    if (!graph_.is_output(value)) return;
+    std::vector<ValueId> outputs(graph_.outputs().begin(), graph_.outputs().end());
+    std::replace(outputs.begin(), outputs.end(), value, dequantized);
+    const std::string name = graph_.value(value).name;
+    const std::vector<std::string> dim_names = graph_.value(value).dim_names;
+    graph_.set_outputs(std::move(outputs));
+    graph_.rename_value(value, name + "_float");
+    graph_.rename_value(dequantized, name);
+    graph_.set_dim_names(dequantized, dim_names);
   }
 
   void insert_weights() {
-    std::map<std::pair<ValueId, int64_t>, ValueId> done;
+    std::map<std::tuple<ValueId, int64_t, int>, ValueId> done;
     for (const auto& [key, site] : sites_.all()) {
       if (!site.weight || site.present) continue;
       const auto [id, input] = key;
       const ValueId weight = graph_.node(id).inputs[static_cast<size_t>(input)];
-      auto [entry, fresh] = done.try_emplace({weight, site.axis}, kNone);
+      const int bits = site.bits > 0 ? site.bits : default_bits_;
+      auto [entry, fresh] = done.try_emplace({weight, site.axis, bits}, kNone);
       if (fresh) {
         const QuantParams params = noting(
             [&] { return fmt::format("while quantizing {} '{}'", graph_.node(id).op, graph_.node(id).name); },
-            [&] { return weight_params(*graph_.constant(weight), site.axis, bits_); });
-        const ir::Quantized pair = ir::add_pair(graph_, weight, params, bits_);
-        describe(pair, {key});
+            [&] { return weight_params(*graph_.constant(weight), site.axis, bits); });
+        const ir::Quantized pair = ir::add_pair(graph_, own_constant(weight, bits, done), params, bits);
+        describe(pair, site.reason + " '" + label(graph_, id) + "'", bits);
         entry->second = pair.result;
       }
       graph_.set_input(id, input, entry->second);
     }
   }
 
-  void describe(const ir::Quantized& pair, const std::vector<Sites::Key>& keys) {
-    std::string reason =
-        sites_.all().at(keys.front()).reason + " '" + graph_.node(keys.front().first).name + "'";
+  // A constant carries the bits of its codes by its name, so one that is read at two widths becomes two.
+  ValueId own_constant(ValueId weight, int bits,
+                       const std::map<std::tuple<ValueId, int64_t, int>, ValueId>& done) {
+    const auto first = done.lower_bound({weight, INT64_MIN, 0});
+    for (auto it = first; it != done.end() && std::get<0>(it->first) == weight; ++it) {
+      if (std::get<2>(it->first) == bits || it->second == kNone) continue;
+      const Tensor copy = *graph_.constant(weight);
+      weight = graph_.add_constant(graph_.value(weight).name + fmt::format("_{}_bits", bits), copy);
+      break;
+    }
+    if (bits != default_bits_) {
+      graph_.metadata[std::string(ir::kBitsKey) + ":" + graph_.value(weight).name] = std::to_string(bits);
+    }
+    return weight;
+  }
+
+  void describe(const ir::Quantized& pair, ValueId value, int bits) {
+    const std::vector<Sites::Key>& keys = activations_.at(value);
+    const auto output = sites_.outputs().find(value);
+    std::string reason;
+    if (!keys.empty()) {
+      reason = sites_.all().at(keys.front()).reason + " '" + label(graph_, keys.front().first) + "'";
+    } else {
+      reason = output->second.reason;
+    }
     if (keys.size() > 1) reason += fmt::format(", shared by {} readers", keys.size());
+    for (const Sites::Key& key : keys) {
+      const int own = sites_.all().at(key).bits;
+      if (own == 0 || own >= bits) continue;
+      reason += fmt::format(", {} bits for its other readers ('{}' asks for {})", bits,
+                            label(graph_, key.first), own);
+    }
+    describe(pair, reason, bits);
+  }
+
+  void describe(const ir::Quantized& pair, const std::string& reason, int bits) {
     for (const NodeId id : {pair.clip, pair.quantize, pair.dequantize}) {
       if (id != kNone) graph_.set_reason(id, reason);
     }
+    bits_of_pair_[pair.dequantize] = bits;
   }
 
   Graph& graph_;
   const Sites& sites_;
   const CalibrationTable& table_;
-  int bits_;
+  int default_bits_;
+  std::map<ValueId, std::vector<Sites::Key>> activations_;
+  std::map<NodeId, int> bits_of_pair_;
 };
 
-bool moves_only(const Sites& sites, NodeId id) {
-  return sites.is_transparent(id) || sites.graph().node(id).op == "Concat" ||
-         sites.graph().node(id).op == "Pad";
-}
+constexpr const char* kCameWithPair = "the model came with this pair";
 
-// Why a node without a site is float.
-std::string float_reason(const Sites& sites, const Node& node, NodeId id) {
-  if (const auto found = sites.float_reasons().find(id); found != sites.float_reasons().end())
-    return found->second;
-  if (is_activation(node) || is_swish(sites.graph(), node))
-    return "an activation: it fuses into the layer before it";
-  if (node.op == "BatchNormalization") {
-    const Node* before = sites.graph().producer(node.inputs[0]);
-    const bool fuses =
-        before != nullptr && (before->op == "Conv" || before->op == "ConvTranspose" || before->op == "Gemm");
-    return fuses ? "it fuses into the layer before it" : "norms stay in float";
-  }
-  if (moves_only(sites, id)) return "moves data: it takes the precision of its neighbours";
-  return node.op + " stays in float";
-}
-
-LayerReport report_layer(const Graph& graph, const Sites& sites, NodeId id) {
+LayerReport report_layer(const Graph& graph, const Sites& sites, NodeId id, int default_bits) {
   const Node& node = graph.node(id);
   LayerReport layer;
   layer.name = node.name;
   layer.op = node.op;
+  const std::string origin = sites.rule_of(id) ? " (" + sites.rule_of(id)->origin + ")" : "";
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     const auto site = sites.all().find({id, static_cast<int>(i)});
     const bool claimed = site != sites.all().end();
     if (!claimed && !ir::quantized_behind(graph, node.inputs[i])) continue;
-    const bool weight = claimed ? site->second.weight : sites.is_weight(node.inputs[i]);
+    const bool weight = claimed ? site->second.weight : sites.is_weight(sites.graph().node(id).inputs[i]);
     layer.weight = layer.weight || weight;
     layer.quantized = layer.quantized || !weight;
+    if (weight && claimed && !site->second.present)
+      layer.weight_bits = site->second.bits > 0 ? site->second.bits : default_bits;
     if (!weight) layer.inputs.push_back(static_cast<int>(i));
-    if (layer.reason.empty() || !weight) {
-      layer.reason =
-          claimed ? "int8: " + site->second.reason : std::string("int8: the model came with this pair");
+    if (layer.reason.empty() || (!weight && layer.inputs.size() == 1)) {
+      const bool of_output = sites.outputs().contains(sites.graph().node(id).inputs[i]);
+      layer.reason = "int8: " + (claimed     ? site->second.reason + origin
+                                 : of_output ? std::string("reads a tensor that is quantized for all readers")
+                                             : std::string(kCameWithPair));
     }
   }
-  if (layer.inputs.empty()) layer.reason = "float: " + float_reason(sites, node, id);
+  if (!layer.inputs.empty()) return layer;
+  const bool weight_alone = layer.weight && sites.rule_of(id) != nullptr && !sites.rule_of(id)->input;
+  layer.reason =
+      "float: " + (weight_alone ? "its weight alone is quantized" + origin : float_reason(sites, id));
   return layer;
 }
 
@@ -176,6 +260,28 @@ bool is_code_clip(const Graph& graph, NodeId id) {
   if (node.op != "Clip" || node.inputs.empty()) return false;
   const auto forms = ir::quantized_forms(graph, node.inputs[0]);
   return std::any_of(forms.begin(), forms.end(), [&](const ir::Quantized& pair) { return pair.clip == id; });
+}
+
+int bits_of_range(const ir::Quantized& pair) {
+  int bits = 2;
+  while (bits < 8 && (1 << (bits - 1)) - 1 < pair.range.high) ++bits;
+  return bits;
+}
+
+// One entry for each DQ; those that came with the model get their reason here.
+PairReport report_pair(Graph& graph, const ir::Quantized& pair, const std::map<NodeId, int>& bits) {
+  PairReport report;
+  if (pair.source != kNone) report.tensor = graph.value(pair.source).name;
+  if (pair.quantize != kNone) report.quantize = graph.node(pair.quantize).name;
+  report.weight = pair.source == kNone ? graph.is_constant(pair.codes) : graph.is_constant(pair.source);
+  const auto written = bits.find(pair.dequantize);
+  report.bits = written != bits.end() ? written->second : bits_of_range(pair);
+  report.readers = static_cast<int>(graph.use_count(pair.result));
+  for (const NodeId id : {pair.clip, pair.quantize, pair.dequantize}) {
+    if (id != kNone && graph.node(id).reason.empty()) graph.set_reason(id, kCameWithPair);
+  }
+  report.reason = graph.node(pair.dequantize).reason;
+  return report;
 }
 
 }  // namespace
@@ -188,6 +294,18 @@ std::vector<std::string> tensors_to_calibrate(const Sites& sites) {
   return names;
 }
 
+std::map<std::string, std::string> calibrators_of(const Sites& sites) {
+  std::map<std::string, std::string> result;
+  for (const auto& [value, keys] : activations(sites)) {
+    if (shareable_pair(sites.graph(), value)) continue;
+    for (const Sites::Key& key : keys) {
+      const std::string& wanted = sites.all().at(key).calibrator;
+      if (!wanted.empty()) result[sites.graph().value(value).name] = wanted;
+    }
+  }
+  return result;
+}
+
 void check_weights(const Sites& sites) {
   for (const auto& [key, site] : sites.all()) {
     if (site.weight && !site.present) params_of_weight(sites.graph(), key, QuantParams::kPerTensor, 8);
@@ -198,16 +316,20 @@ PlacementReport insert_pairs(Graph& graph, const Sites& sites, const Calibration
   if (bits < 2 || bits > 8) fail("{} bits: quantization takes 2 to 8", bits);
   KVANT_CHECK(&graph != &sites.graph(), "pairs are inserted into a copy of the graph that was placed on");
   const size_t nodes_before = graph.node_capacity();
-  Inserter(graph, sites, table, bits).run();
+  const std::map<NodeId, int> written = Inserter(graph, sites, table, bits).run();
   PlacementReport report;
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);
+    if (ir::is_dequantize(node)) {
+      if (const auto pair = ir::quantized_behind(graph, node.outputs[0]))
+        report.pairs.push_back(report_pair(graph, *pair, written));
+    }
     if (ir::is_quantize(node) || ir::is_dequantize(node) || is_code_clip(graph, id)) continue;
     KVANT_CHECK(static_cast<size_t>(id) < nodes_before, "insertion made a node that is no part of a pair");
     if (node.outputs.empty() || node.outputs[0] == kNone ||
         !is_float(graph.value(node.outputs[0]).type.dtype))
       continue;
-    report.layers.push_back(report_layer(graph, sites, id));
+    report.layers.push_back(report_layer(graph, sites, id, bits));
     graph.set_reason(id, report.layers.back().reason);
   }
   const ir::QdqSummary summary = ir::summarize_qdq(graph);

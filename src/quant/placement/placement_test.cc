@@ -1,96 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Golden placements. A line of the golden text is a node: `result = Op(inputs)`, where `x*` reads x through a
-// Q/DQ pair and `w*0` through one with scales per index of axis 0.
+// Golden placements of the default recipe.
 #include "quant/placement/placement.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <functional>
-
-#include "base/error.h"
-#include "ir/infer.h"
-#include "ir/interpreter.h"
-#include "ir/qdq.h"
-#include "ir/text.h"
-#include "ir/verify.h"
-#include "ops/ops.h"
-#include "quant/placement/insert.h"
+#include "quant/placement/placement_testing.h"
 
 namespace kvant::quant {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-struct Placed {
-  ir::Graph graph;
-  PlacementReport report;
-  const LayerReport& layer(const std::string& name) const {
-    for (const LayerReport& layer : report.layers) {
-      if (layer.name == name) return layer;
-    }
-    throw std::runtime_error("no layer " + name);
-  }
-};
-
-Placed place_text(const std::string& text, int bits = 8) {
-  ir::Graph graph = ir::parse(text);
-  ir::infer_types(graph, ops::standard());
-  const Sites sites = place(graph);
-  CalibrationTable table;
-  for (const std::string& name : tensors_to_calibrate(sites)) table.ranges[name] = {-1.0f, 2.0f};
-  Placed placed{graph, {}};
-  placed.report = insert_pairs(placed.graph, sites, table, bits);
-  ir::infer_types(placed.graph, ops::standard());
-  ir::verify(placed.graph, ops::standard());
-  ir::verify_qdq(placed.graph);
-  return placed;
-}
-
-std::string golden(const ir::Graph& graph) {
-  std::string text;
-  for (size_t i = 0; i < graph.node_capacity(); ++i) {  // as the text lists them
-    const ir::Node& node = graph.node(static_cast<ir::NodeId>(i));
-    if (node.erased || ir::is_quantize(node) || ir::is_dequantize(node)) continue;
-    text += graph.value(node.outputs[0]).name + " = " + node.op + "(";
-    for (size_t k = 0; k < node.inputs.size(); ++k) {
-      if (k > 0) text += ", ";
-      const auto pair = ir::quantized_behind(graph, node.inputs[k]);
-      const ir::ValueId source =
-          pair && pair->source == ir::kNone ? pair->codes : (pair ? pair->source : node.inputs[k]);
-      text += graph.value(source).name;
-      if (pair) text += "*";
-      if (pair && !pair->params.per_tensor()) text += std::to_string(pair->params.axis);
-    }
-    text += ")\n";
-  }
-  return text;
-}
-
-std::string norm(const std::string& name, const std::string& x, int channels, int seed) {
-  const std::string c = "f32[" + std::to_string(channels) + "]";
-  return "const %" + name + ".g: " + c + " = rand(" + std::to_string(seed) + ")\n" +      //
-         "const %" + name + ".b: " + c + " = rand(" + std::to_string(seed + 1) + ")\n" +  //
-         "const %" + name + ".m: " + c + " = rand(" + std::to_string(seed + 2) + ")\n" +  //
-         "const %" + name + ".v: " + c + " = fill(0.5)\n" +                               //
-         "%" + name + " = BatchNormalization \"" + name + "\" (%" + x + ", %" + name + ".g, %" + name +
-         ".b, %" + name + ".m, %" + name + ".v)\n";
-}
-
-std::string conv(const std::string& name, const std::string& x, int in, int out, int kernel = 1,
-                 int groups = 1, int stride = 1) {
-  const int pad = kernel / 2;
-  return fmt::format(
-      "const %{0}.w: f32[{2},{3},{4},{4}] = rand(7)\n"
-      "%{0} = Conv \"{0}\" (%{1}, %{0}.w) {{pads = [{5},{5},{5},{5}], group = {6}, strides = [{7},{7}]}}\n",
-      name, x, out, in / groups, kernel, pad, groups, stride);
-}
-
-std::string graph_of(const std::string& body, const std::string& input = "f32[N,4,8,8]") {
-  return "graph \"g\" {\ninput %x: " + input + "\n" + body + "}\n";
-}
 
 TEST(Placement, ConvBatchNormReluChain) {
   const Placed placed = place_text(
@@ -320,80 +241,6 @@ TEST(Placement, ModelsThatHoldPairsAreExtended) {
   const auto shortcut =
       ir::quantized_behind(placed.graph, placed.graph.node(placed.graph.find_node("y")).inputs[1]);
   EXPECT_TRUE(shortcut.has_value());
-}
-
-TEST(Insert, NodesTypesAndNames) {
-  const Placed placed = place_text(graph_of(conv("c", "x", 4, 4) + "output %c\n"));
-  const ir::Graph& graph = placed.graph;
-  const ir::NodeId q = graph.find_node("x_QuantizeLinear"), dq = graph.find_node("x_DequantizeLinear");
-  ASSERT_NE(q, ir::kNone);
-  ASSERT_NE(dq, ir::kNone);
-  const auto params = ir::params_of(graph, q);
-  ASSERT_TRUE(params.has_value());
-  EXPECT_EQ(params->dtype, DType::Int8);
-  EXPECT_EQ(params->scale, std::vector<float>{2.0f / 127});
-  EXPECT_EQ(graph.constant(graph.node(q).inputs[2])->shape(), Shape{});
-  const ir::NodeId wq = graph.find_node("c.w_QuantizeLinear");
-  EXPECT_EQ(graph.constant(graph.node(wq).inputs[1])->shape(), Shape{4});
-  EXPECT_EQ(graph.constant(graph.node(wq).inputs[2])->shape(), Shape{4});
-  EXPECT_EQ(graph.node(wq).attributes.integer("axis", -7), 0);
-  EXPECT_THAT(graph.node(q).reason, HasSubstr("data of a convolution 'c'"));
-}
-
-TEST(Insert, FewerBitsKeepTheCodesInRange) {
-  const Placed placed = place_text(graph_of(conv("c", "x", 4, 4) + "output %c\n"), 4);
-  const ir::Node& layer = placed.graph.node(placed.graph.find_node("c"));
-  const auto data = ir::quantized_behind(placed.graph, layer.inputs[0]);
-  const auto weight = ir::quantized_behind(placed.graph, layer.inputs[1]);
-  ASSERT_TRUE(data && weight);
-  EXPECT_NE(data->clip, ir::kNone);
-  EXPECT_EQ(data->source, placed.graph.find_value("x"));
-  EXPECT_EQ(data->range, (IntRange{-7, 7}));
-  EXPECT_EQ(weight->range, (IntRange{-7, 7}));
-  EXPECT_EQ(data->params.scale[0], 2.0f / 7);
-  const Tensor codes = kvant::quantize(*placed.graph.constant(weight->source), weight->params);
-  for (const int8_t code : codes.data<int8_t>()) EXPECT_LE(std::abs(code), 7);
-
-  ir::Graph probe = placed.graph;
-  probe.set_outputs({data->codes});
-  probe.erase_dead();
-  const std::vector<Tensor> inputs{Tensor::full({1, 4, 8, 8}, 100.0f)};
-  EXPECT_EQ(ir::evaluate(probe, ops::standard(), inputs)[0].data<int8_t>()[0], 7);
-}
-
-std::string message_of(const std::function<void()>& fn) {
-  try {
-    fn();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-TEST(Insert, Refusals) {
-  ir::Graph graph = ir::parse(
-      graph_of("const %w: f32[2,4,1,1] = {1,2,3,4,5,nan,7,8}\n%c = Conv \"c\" (%x, %w)\noutput %c\n"));
-  ir::infer_types(graph, ops::standard());
-  const Sites sites = place(graph);
-  ir::Graph copy = graph;
-  CalibrationTable table;
-  EXPECT_EQ(message_of([&] { insert_pairs(copy, sites, table); }),
-            "tensor 'x' has no range: calibrate it, or give it in the ranges file");
-  EXPECT_EQ(message_of([&] { check_weights(sites); }),
-            "the weight of Conv 'c' holds NaN or infinity (channel 0)");
-  EXPECT_EQ(message_of([&] { insert_pairs(copy, sites, table, 9); }), "9 bits: quantization takes 2 to 8");
-}
-
-TEST(Insert, DeadChannelsAndSilentTensorsHaveScaleOne) {
-  ir::Graph graph = ir::parse(
-      graph_of("const %w: f32[2,4,1,1] = {1,2,3,4,0,0,0,0}\n%c = Conv \"c\" (%x, %w)\noutput %c\n"));
-  ir::infer_types(graph, ops::standard());
-  const Sites sites = place(graph);
-  ir::Graph copy = graph;
-  insert_pairs(copy, sites, {.calibrator = "", .samples = 0, .ranges = {{"x", {0, 0}}}});
-  EXPECT_THAT(ir::quantized_forms(copy, copy.find_value("w")).at(0).params.scale,
-              ElementsAre(4.0f / 127, 1.0f));
-  EXPECT_THAT(ir::quantized_forms(copy, copy.find_value("x")).at(0).params.scale, ElementsAre(1.0f));
 }
 
 }  // namespace

@@ -40,6 +40,16 @@ bool pads_with_zero(const ir::Graph& graph, const Node& node) {
 
 }  // namespace
 
+std::string label(const ir::Graph& graph, NodeId id) {
+  const Node& node = graph.node(id);
+  if (!node.name.empty()) return node.name;
+  return node.outputs.empty() || node.outputs[0] == kNone ? node.op : graph.value(node.outputs[0]).name;
+}
+
+bool is_weighted(const Node& node) {
+  return node.op == "Conv" || node.op == "ConvTranspose" || node.op == "Gemm" || node.op == "MatMul";
+}
+
 bool is_activation(const Node& node) { return one_of(node.op, kActivations); }
 
 bool is_swish(const ir::Graph& graph, const Node& node) {
@@ -63,12 +73,32 @@ bool Sites::can_be_weight(ValueId value) const {
   return constant == nullptr || (constant->dtype() == DType::Float32 && constant->size() > 0);
 }
 
+void Sites::set_rule(NodeId node, LayerRule rule) {
+  const auto [entry, fresh] = rules_.try_emplace(node, std::move(rule));
+  if (!fresh) return;
+  ++revision_;
+  if (!entry->second.input && !entry->second.weight) {
+    keep_float(node, "kept in float by " + entry->second.origin);
+  }
+}
+
+const LayerRule* Sites::rule_of(NodeId node) const {
+  const auto found = rules_.find(node);
+  return found == rules_.end() ? nullptr : &found->second;
+}
+
 void Sites::want_activation(NodeId node, int input, std::string reason) {
   const ValueId value = graph_.node(node).inputs[static_cast<size_t>(input)];
   if (is_site(node, input) || !can_be_activation(value)) return;
-  const bool present = ir::quantized_behind(graph_, value).has_value();
-  sites_.emplace(Key{node, input}, Site{.reason = std::move(reason), .present = present});
-  if (!present) quantized_.insert(value);
+  Site site{.reason = std::move(reason), .present = ir::quantized_behind(graph_, value).has_value()};
+  if (const LayerRule* rule = rule_of(node)) {
+    const auto& only = rule->inputs;
+    if (!rule->input || (!only.empty() && std::find(only.begin(), only.end(), input) == only.end())) return;
+    site.bits = rule->bits;
+    site.calibrator = rule->calibrator;
+  }
+  if (!site.present) quantized_.insert(value);
+  sites_.emplace(Key{node, input}, std::move(site));
   float_reasons_.erase(node);
   ++revision_;
 }
@@ -76,14 +106,27 @@ void Sites::want_activation(NodeId node, int input, std::string reason) {
 void Sites::want_weighted(NodeId id, int64_t axis, const std::string& what) {
   const Node& node = graph_.node(id);
   if (is_site(id, 1)) return;
+  const LayerRule* rule = rule_of(id);
+  if (rule != nullptr && !rule->input && !rule->weight) return;
   if (!is_weight(node.inputs[1])) return keep_float(id, "its second operand is computed at run time");
   if (!can_be_weight(node.inputs[1])) return keep_float(id, "its weight is not f32");
   if (!can_be_activation(node.inputs[0])) return keep_float(id, "its data is a constant or not f32");
   want_activation(id, 0, "data of a " + what);
+  if (rule != nullptr && !rule->weight) return;
   sites_.emplace(Key{id, 1}, Site{.reason = "weight of a " + what,
                                   .weight = true,
                                   .axis = axis,
-                                  .present = !graph_.is_constant(node.inputs[1])});
+                                  .present = !graph_.is_constant(node.inputs[1]),
+                                  .bits = rule == nullptr ? 0 : rule->bits});
+  ++revision_;
+}
+
+void Sites::want_output(ValueId value, std::string reason, bool as_graph_output) {
+  if (!can_be_activation(value) || ir::quantized_behind(graph_, value)) return;
+  const auto [entry, fresh] = outputs_.try_emplace(value, Output{std::move(reason), as_graph_output});
+  if (!fresh && (entry->second.as_graph_output || !as_graph_output)) return;
+  entry->second.as_graph_output = entry->second.as_graph_output || as_graph_output;
+  quantized_.insert(value);
   ++revision_;
 }
 

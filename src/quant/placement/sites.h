@@ -20,6 +20,18 @@ struct Site {
   bool weight = false;
   int64_t axis = QuantParams::kPerTensor;  // of a weight's scales
   bool present = false;                    // the model came with a pair here
+  int bits = 0;                            // 0: the default of the whole model
+  std::string calibrator = {};             // of an activation; "": the default
+};
+
+// What a spec, or a user's own case, says of one node. It is stronger than what any family claims.
+struct LayerRule {
+  bool input = true;            // its activations may get a pair
+  bool weight = true;           // its weight may
+  std::vector<int> inputs;      // only these activations; empty: all
+  int bits = 0;                 // 2 to 8; 0: the default
+  std::string calibrator = {};  // of its activations; "": the default
+  std::string origin;           // who says so, for reasons ("spec entry 3")
 };
 
 class Sites {
@@ -31,12 +43,21 @@ class Sites {
 
   const ir::Graph& graph() const { return graph_; }
 
-  // Claims input `input` of `node` as a quantized activation. Does nothing if that is claimed already, or if
-  // it cannot be: a constant, or neither f32 nor quantized.
+  // From here on every claim on `node` obeys `rule`; the first rule of a node stays. A node that may have no
+  // pair at all is kept in float, for that reason.
+  void set_rule(ir::NodeId node, LayerRule rule);
+  const LayerRule* rule_of(ir::NodeId node) const;
+
+  // Claims input `input` of `node` as a quantized activation. Does nothing if that is claimed already, if the
+  // node's rule forbids it, or if it cannot be: a constant, or neither f32 nor quantized.
   void want_activation(ir::NodeId node, int input, std::string reason);
-  // Claims data (input 0) and weight (input 1) of a weighted layer, both or none; then keep_float() says why.
-  // `axis` is that of the weight's scales, `what` the layer in words ("convolution").
+  // Claims data (input 0) and weight (input 1) of a weighted layer, both or none (then keep_float() says
+  // why) unless the node's rule wants one alone. `axis` is that of the weight's scales, `what` the layer in
+  // words ("convolution").
   void want_weighted(ir::NodeId node, int64_t axis, const std::string& what);
+  // Claims a pair on the tensor itself, whoever reads it: all its readers then read the DQ, and with
+  // `as_graph_output` the graph's output of that name too. Does nothing for what cannot be an activation.
+  void want_output(ir::ValueId value, std::string reason, bool as_graph_output = false);
   // Why a node stays in float; the first reason stays, and it is dropped when the node gets a site after all.
   void keep_float(ir::NodeId node, std::string reason);
   // These two tensors shall have one scale (the wider range of both).
@@ -46,6 +67,8 @@ class Sites {
 
   bool is_site(ir::NodeId node, int input) const { return sites_.contains({node, input}); }
   bool has_site(ir::NodeId node) const;
+  // A non-constant f32 tensor: what an activation pair can stand on.
+  bool can_be_activation(ir::ValueId value) const;
   // A site reads `value`, or it came with a pair.
   bool is_quantized(ir::ValueId value) const;
   // The quantized tensor whose codes `value` holds: itself, or the root it is carried from; kNone if there is
@@ -66,6 +89,11 @@ class Sites {
   bool is_transparent(ir::NodeId node) const;
 
   const std::map<Key, Site>& all() const { return sites_; }
+  struct Output {
+    std::string reason;
+    bool as_graph_output = false;
+  };
+  const std::map<ir::ValueId, Output>& outputs() const { return outputs_; }
   const std::map<ir::NodeId, std::string>& float_reasons() const { return float_reasons_; }
   // Tensors that share the scale of `value`, itself included.
   std::vector<ir::ValueId> scale_group(ir::ValueId value) const;
@@ -73,13 +101,14 @@ class Sites {
   size_t revision() const { return revision_; }
 
  private:
-  bool can_be_activation(ir::ValueId value) const;
   bool can_be_weight(ir::ValueId value) const;
   bool reaches(ir::ValueId value, Through through, std::set<ir::ValueId>& seen) const;
   ir::ValueId group_root(ir::ValueId value) const;
 
   const ir::Graph& graph_;
   std::map<Key, Site> sites_;
+  std::map<ir::ValueId, Output> outputs_;
+  std::map<ir::NodeId, LayerRule> rules_;
   std::map<ir::NodeId, std::string> float_reasons_;
   std::set<ir::ValueId> quantized_;
   std::map<ir::ValueId, ir::ValueId> carried_;
@@ -87,6 +116,10 @@ class Sites {
   size_t revision_ = 0;
 };
 
+// The node as reasons and errors call it: its name, else that of its result.
+std::string label(const ir::Graph& graph, ir::NodeId node);
+// Conv, ConvTranspose, Gemm or MatMul.
+bool is_weighted(const ir::Node& node);
 // Operators that an integer layer before them computes in its epilogue.
 bool is_activation(const ir::Node& node);
 // Mul of a value with its own Sigmoid or HardSigmoid: SiLU and HardSwish as exporters write them.
