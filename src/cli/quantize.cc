@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "quant/quantize.h"
 
+#include <fmt/ranges.h>
 #include <sys/resource.h>
 
 #include <chrono>
@@ -44,9 +45,46 @@ std::vector<std::string> calibrator_names() {
   return names;
 }
 
+std::string adjust_help() {
+  std::vector<std::string_view> names;
+  for (const quant::AdjustEntry& entry : quant::adjusts()) names.push_back(entry.name);
+  return fmt::format(
+      "repair steps, separated by commas: {}; none; or auto: those that lower the error on samples held out",
+      fmt::join(names, ", "));
+}
+
 Json layer_json(const quant::LayerReport& layer) {
   return {{"name", layer.name},     {"op", layer.op},         {"quantized", layer.quantized},
           {"inputs", layer.inputs}, {"weight", layer.weight}, {"reason", layer.reason}};
+}
+
+Json adjust_json(const std::vector<quant::AdjustRecord>& records) {
+  const auto error = [](const std::optional<double>& value) { return value ? Json(*value) : Json(); };
+  Json result = Json::array();
+  for (const quant::AdjustRecord& r : records) {
+    result.push_back({{"name", r.name},
+                      {"kept", r.kept},
+                      {"error_before", error(r.error_before)},
+                      {"error_after", error(r.error_after)},
+                      {"seconds", r.seconds},
+                      {"remark", r.remark}});
+  }
+  return result;
+}
+
+std::string adjust_text(const std::vector<quant::AdjustRecord>& records) {
+  if (records.empty()) return "";
+  const auto error = [](const std::optional<double>& value) {
+    return value ? fmt::format("{:.5g}", *value) : "-";
+  };
+  report::Table table({"repair step", "kept", "error before", "error after", "seconds", "what"},
+                      {report::Align::Left, report::Align::Left, report::Align::Right, report::Align::Right,
+                       report::Align::Right, report::Align::Left});
+  for (const quant::AdjustRecord& r : records) {
+    table.add({r.name, r.kept ? "yes" : "no", error(r.error_before), error(r.error_after),
+               fmt::format("{:.1f}", r.seconds), r.remark});
+  }
+  return "\n" + table.text();
 }
 
 double peak_rss_mb() {
@@ -61,7 +99,13 @@ quant::QuantizeOptions options_of(const Flags& flags, int64_t samples) {
   options.calibration.options.percentile = flags.real("percentile", 0.001, 100.0);
   options.calibration.expected_samples = samples;
   options.bits = static_cast<int>(flags.integer("bits", 2, 8));
-  options.adjust = flags.text("adjust") == "none" ? quant::Adjust::None : quant::Adjust::FoldBatchNorm;
+  try {
+    options.adjust = quant::parse_adjusts(flags.text("adjust"));
+  } catch (const Error& error) {
+    throw UsageError(fmt::format("--adjust: {}", error.what()));
+  }
+  options.adjusting.seed = static_cast<uint64_t>(flags.integer("seed", 0, INT64_MAX));
+  options.adjusting.threads = threads_of(flags);
   if (flags.given("load-ranges")) options.ranges = quant::load_ranges(flags.path("load-ranges"));
   return options;
 }
@@ -85,12 +129,14 @@ Result describe(const Flags& flags, const quant::QuantizeResult& quantized, doub
                  {"samples", quantized.table.samples},
                  {"seconds", seconds},
                  {"peak_rss_mb", peak_rss_mb()},
+                 {"adjust", adjust_json(quantized.adjust)},
                  {"layers", std::move(layers)}};
-  result.text = table.text() + fmt::format(
-                                   "\n{}: {} of {} layers quantized, {} activation pairs, {} weight pairs; "
-                                   "{} images, {:.1f} s, {:.0f} MB\n",
-                                   flags.text("output"), count, report.layers.size(), report.activation_pairs,
-                                   report.weight_pairs, quantized.table.samples, seconds, peak_rss_mb());
+  result.text = table.text() + adjust_text(quantized.adjust) +
+                fmt::format(
+                    "\n{}: {} of {} layers quantized, {} activation pairs, {} weight pairs; "
+                    "{} images, {:.1f} s, {:.0f} MB\n",
+                    flags.text("output"), count, report.layers.size(), report.activation_pairs,
+                    report.weight_pairs, quantized.table.samples, seconds, peak_rss_mb());
   return result;
 }
 
@@ -103,7 +149,7 @@ Result run(const Flags& flags, Progress& progress) {
   const int threads = threads_of(flags);
   std::string notes;
   std::unique_ptr<data::Loader> loader;
-  quant::BatchSource batches;
+  quant::CalibrationSet calibration;
   int64_t samples = 0;
   if (flags.given("data")) {
     const data::Dataset dataset = dataset_of(flags, notes);
@@ -111,7 +157,10 @@ Result run(const Flags& flags, Progress& progress) {
     samples = dataset.size();
     loader = loader_of(dataset, preprocess, sample_shape_of(graph, graph.inputs().size()),
                        flags.integer("batch", 1, 4096), threads);
-    batches = quant::batches_of(*loader);
+    calibration = quant::CalibrationSet::reopened([&loader] {
+      loader->seek(0);
+      return quant::batches_of(*loader);
+    });
     graph.metadata[std::string(data::kPreprocessKey)] = data::to_text(preprocess);
   } else if (!flags.given("load-ranges")) {
     throw UsageError("quantize needs --data FORMAT:PATH to calibrate on, or --load-ranges FILE");
@@ -122,7 +171,7 @@ Result run(const Flags& flags, Progress& progress) {
   const quant::QuantizeResult quantized =
       noting([&] { return "while quantizing " + flags.text("MODEL"); },
              [&] {
-               return quant::quantize(std::move(graph), ops::standard(), batches, factory,
+               return quant::quantize(std::move(graph), ops::standard(), calibration, factory,
                                       options_of(flags, samples), progress);
              });
   if (flags.given("save-ranges")) quant::save_ranges(quantized.table, flags.path("save-ranges"));
@@ -157,10 +206,9 @@ Command quantize() {
       {.name = "bits", .value = "N", .help = "2 to 8; below 8 simulated in int8", .fallback = "8"},
       {.name = "batch", .value = "N", .help = "images at a time", .fallback = "16"},
       {.name = "adjust",
-       .value = "NAME",
-       .help = "changes to the float graph first",
-       .fallback = "fold-batch-norm",
-       .choices = {"fold-batch-norm", "none"}},
+       .value = "NAMES",
+       .help = adjust_help(),
+       .fallback = fmt::format("{}", fmt::join(quant::default_adjusts(), ","))},
       {.name = "save-ranges", .value = "FILE", .help = "write the ranges as JSON"},
       {.name = "load-ranges",
        .value = "FILE",

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "quant/quantize.h"
 
-#include <map>
+#include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
 #include "ir/infer.h"
 #include "ir/verify.h"
+#include "quant/adjust/adjust_and_pair.h"
 #include "quant/adjust/fold_batch_norm.h"
 #include "quant/placement/placement.h"
 
@@ -20,6 +21,9 @@ using ir::NodeId;
 using ir::ValueId;
 
 namespace {
+
+// Of calibration batches, for steps that go over them again.
+constexpr size_t kKeptBytes = size_t{512} << 20;
 
 // Identity, or a Dropout that does nothing: inference mode and its mask unused.
 bool passes_through(const Graph& graph, const Node& node) {
@@ -53,51 +57,21 @@ void remove_pass_through(Graph& graph) {
   graph.erase_dead();
 }
 
-// Runners of copies of the graph with static shapes, one for each set of input shapes.
-class BoundRunners {
- public:
-  BoundRunners(const Graph& graph, const ir::OpTable& ops, const RunnerFactory& make)
-      : graph_(graph), ops_(ops), make_(make) {}
-
-  ir::Runner& for_inputs(std::span<const Tensor> inputs) {
-    std::vector<Shape> shapes;
-    for (const Tensor& input : inputs) shapes.push_back(input.shape());
-    const auto [entry, fresh] = bound_.try_emplace(shapes);
-    if (!fresh) return *entry->second.runner;
-    entry->second.graph = std::make_unique<Graph>(graph_);
-    std::map<std::string, Shape> by_name;
-    for (size_t i = 0; i < shapes.size(); ++i) by_name[graph_.value(graph_.inputs()[i]).name] = shapes[i];
-    ir::bind_shapes(*entry->second.graph, ops_, by_name);
-    entry->second.runner = make_(*entry->second.graph);
-    return *entry->second.runner;
-  }
-
- private:
-  struct Bound {
-    std::unique_ptr<Graph> graph;
-    std::unique_ptr<ir::Runner> runner;
-  };
-  const Graph& graph_;
-  const ir::OpTable& ops_;
-  const RunnerFactory& make_;
-  std::map<std::vector<Shape>, Bound> bound_;
-};
-
 CalibrationTable ranges_for(const Graph& graph, const Sites& sites, const ir::OpTable& ops,
-                            const BatchSource& batches, const RunnerFactory& make_runner,
+                            const CalibrationSet& data, const RunnerFactory& make_runner,
                             const QuantizeOptions& options, Progress& progress) {
   std::vector<std::string> missing;
   for (const std::string& name : tensors_to_calibrate(sites)) {
     if (!options.ranges.ranges.contains(name)) missing.push_back(name);
   }
   if (missing.empty()) return options.ranges;
-  if (!batches) {
+  if (!data) {
     fail("tensor '{}' has no range in the given ranges: give calibration data too", missing.front());
   }
-  BoundRunners runners(graph, ops, make_runner);
+  ModelRuns runners(graph, ops, make_runner);
   CalibrationTable table = calibrate(
       graph, missing,
-      [&](std::span<const Tensor> inputs) -> ir::Runner& { return runners.for_inputs(inputs); }, batches,
+      [&](std::span<const Tensor> inputs) -> ir::Runner& { return runners.runner_for(inputs); }, data.open(),
       options.calibration, progress);
   if (!options.ranges.ranges.empty() && options.ranges.calibrator != table.calibrator)
     table.calibrator.clear();
@@ -105,21 +79,10 @@ CalibrationTable ranges_for(const Graph& graph, const Sites& sites, const ir::Op
   return table;
 }
 
-}  // namespace
-
-void prepare(Graph& graph, const ir::OpTable& ops, Adjust adjust) {
-  ir::infer_types(graph, ops);
-  ir::fold_constants(graph, ops);
-  remove_pass_through(graph);
-  if (adjust == Adjust::FoldBatchNorm) fold_batch_norm(graph);
-  ir::infer_types(graph, ops);
-}
-
-QuantizeResult quantize(Graph model, const ir::OpTable& ops, const BatchSource& batches,
-                        const RunnerFactory& make_runner, const QuantizeOptions& options,
-                        Progress& progress) {
-  prepare(model, ops, options.adjust);
-  const Sites sites = place(model);
+// Placement, ranges and pairs for a float graph that is ready for them.
+QuantizeResult pair_up(const Graph& floats, const ir::OpTable& ops, const CalibrationSet& data,
+                       const RunnerFactory& make_runner, const QuantizeOptions& options, Progress& progress) {
+  const Sites sites = place(floats);
   if (sites.all().empty()) {
     fail(
         "nothing to quantize: the model has no Conv, ConvTranspose, Gemm or MatMul with a constant f32 "
@@ -127,12 +90,42 @@ QuantizeResult quantize(Graph model, const ir::OpTable& ops, const BatchSource& 
   }
   check_weights(sites);
   QuantizeResult result;
-  result.table = ranges_for(model, sites, ops, batches, make_runner, options, progress);
-  result.graph = model;
+  result.table = ranges_for(floats, sites, ops, data, make_runner, options, progress);
+  result.graph = floats;
   result.report = insert_pairs(result.graph, sites, result.table, options.bits);
   ir::infer_types(result.graph, ops);
   ir::verify_qdq(result.graph);
   return result;
+}
+
+// Whether the steps go over the data more often than calibration does.
+bool reads_again(const std::vector<std::string>& steps) {
+  if (steps.size() == 1 && steps[0] == kAutoAdjust) return true;
+  return std::any_of(adjusts().begin(), adjusts().end(), [&](const AdjustEntry& entry) {
+    return entry.needs_data && std::find(steps.begin(), steps.end(), entry.name) != steps.end();
+  });
+}
+
+}  // namespace
+
+void prepare(Graph& graph, const ir::OpTable& ops, bool fold_norms) {
+  ir::infer_types(graph, ops);
+  ir::fold_constants(graph, ops);
+  remove_pass_through(graph);
+  if (fold_norms) fold_batch_norm(graph);
+  ir::infer_types(graph, ops);
+}
+
+QuantizeResult quantize(Graph model, const ir::OpTable& ops, CalibrationSet data,
+                        const RunnerFactory& make_runner, const QuantizeOptions& options,
+                        Progress& progress) {
+  prepare(model, ops, false);
+  if (reads_again(options.adjust)) data.keep(kKeptBytes);
+  const PairUp pairs = [&](const Graph& floats) {
+    return pair_up(floats, ops, data, make_runner, options, progress);
+  };
+  return adjust_and_pair(std::move(model), options.adjust, pairs,
+                         {ops, data, make_runner, options.adjusting, progress});
 }
 
 }  // namespace kvant::quant

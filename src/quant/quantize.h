@@ -2,46 +2,46 @@
 // Post-training quantization, whole: float graph and data in, Q/DQ graph out.
 #pragma once
 
-#include <functional>
-#include <memory>
 #include <string>
+#include <vector>
 
 #include "base/progress.h"
 #include "ir/graph.h"
 #include "ir/interpreter.h"
 #include "ir/op_def.h"
+#include "quant/adjust/adjust.h"
 #include "quant/calibrate/calibrate.h"
+#include "quant/calibration_set.h"
+#include "quant/model_runs.h"
 #include "quant/placement/insert.h"
 
 namespace kvant::quant {
 
-// What may be done to the float graph before pairs are placed.
-enum class Adjust { None, FoldBatchNorm };
-
 struct QuantizeOptions {
   CalibrateOptions calibration;
-  int bits = 8;  // 2 to 8; below 8 simulated in int8
-  Adjust adjust = Adjust::FoldBatchNorm;
+  int bits = 8;                                         // 2 to 8; below 8 simulated in int8
+  std::vector<std::string> adjust = default_adjusts();  // repair steps: parse_adjusts()
+  AdjustOptions adjusting;
   CalibrationTable ranges;  // known already: only tensors that are not here are calibrated
 };
 
 struct QuantizeResult {
   ir::Graph graph;
   PlacementReport report;
-  CalibrationTable table;  // every range that was used or given
+  CalibrationTable table;            // every range that was used or given
+  std::vector<AdjustRecord> adjust;  // what was done or tried, in order
 };
-
-// Makes what runs a float graph whose shapes are all known. The graph outlives the runner.
-using RunnerFactory = std::function<std::unique_ptr<ir::Runner>(const ir::Graph&)>;
 
 // The float graph that pairs are placed on: types inferred, constants folded, Identity and (inference)
 // Dropout removed, batch norms folded if asked for. Input and output names stay.
-void prepare(ir::Graph& graph, const ir::OpTable& ops, Adjust adjust = Adjust::FoldBatchNorm);
+void prepare(ir::Graph& graph, const ir::OpTable& ops, bool fold_norms = true);
 
-// prepare(), place(), calibrate() what has no range yet, insert_pairs(). A symbolic batch stays symbolic; a
-// runner is made for each set of input shapes that occurs. `batches` may be empty when options.ranges has
-// all. Fails on a model without anything to quantize, and as its parts do.
-QuantizeResult quantize(ir::Graph model, const ir::OpTable& ops, const BatchSource& batches,
+// prepare(), the repair steps for float graphs, place(), calibrate() what has no range yet, insert_pairs(),
+// the repair steps for QDQ graphs. A symbolic batch stays symbolic; a runner is made for each set of input
+// shapes that occurs. `data` may be empty when options.ranges has all and no step needs it; steps that do go
+// over it several times, and keep up to 512 MiB of it in memory for that. Fails on a model without anything
+// to quantize, and as its parts do.
+QuantizeResult quantize(ir::Graph model, const ir::OpTable& ops, CalibrationSet data,
                         const RunnerFactory& make_runner, const QuantizeOptions& options = {},
                         Progress& progress = silent_progress());
 

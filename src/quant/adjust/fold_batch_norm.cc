@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ir/qdq.h"
+#include "quant/adjust/adjust.h"
 
 namespace kvant::quant {
 namespace {
@@ -177,6 +178,10 @@ size_t fold_batch_norm(Graph& graph) {
     if (!node.erased && node.op == "BatchNormalization" && fold(graph, id)) ++folded;
   }
   return folded;
+}
+
+void adjust_fold_batch_norm(AdjustJob& job) {
+  job.remark = fmt::format("{} batch norms", fold_batch_norm(job.graph));
 }
 
 }  // namespace kvant::quant
