@@ -1,90 +1,199 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "zoo/builder.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+
+#include "ops/ops.h"
 
 namespace kvant::zoo {
 
 using ir::ValueId;
 using Ints = std::vector<int64_t>;
 
-Builder::Builder(std::string_view name, int64_t channels, int64_t height, int64_t width, int64_t classes,
-                 uint64_t seed)
-    : random_(seed), channels_(channels), classes_(classes) {
+Builder::Builder(std::string_view name, const Shape& input, int64_t classes, const Options& options)
+    : inference_(graph_, ops::standard()),
+      random_(options.seed),
+      random_weights_(options.random_weights),
+      classes_(classes) {
   graph_.name = name;
-  graph_.add_input("input", {DType::Float32, Shape{kUnknownDim, channels, height, width}}, {"N", "", "", ""});
+  graph_.add_input("input", {DType::Float32, Shape{kUnknownDim, input[0], input[1], input[2]}},
+                   {"N", "", "", ""});
+}
+
+Tensor Builder::zeros(Shape shape) {
+  const int64_t count = element_count(shape);
+  if (zeros_.size() < count) zeros_ = Tensor(DType::Float32, {count});
+  const auto owner = std::make_shared<Tensor>(zeros_);
+  return Tensor(DType::Float32, std::move(shape), std::shared_ptr<const std::byte>(owner, owner->raw()));
 }
 
 Tensor Builder::normal(Shape shape, double deviation) {
+  if (!random_weights_) return zeros(std::move(shape));
   Tensor result(DType::Float32, std::move(shape));
   for (float& value : result.mutable_data<float>()) value = static_cast<float>(random_.normal() * deviation);
   return result;
 }
 
-ValueId Builder::conv(const std::string& name, ValueId x, const Conv& c) {
-  const int64_t fan_in = c.in / c.groups * c.kernel * c.kernel;
-  Tensor weight =
-      normal({c.out, c.in / c.groups, c.kernel, c.kernel}, std::sqrt(2.0 / static_cast<double>(fan_in)));
-  std::vector<ValueId> inputs{x, graph_.add_constant(name + "/weight", std::move(weight))};
-  if (c.bias) inputs.push_back(graph_.add_constant(name + "/bias", Tensor::full({c.out}, 0.0f)));
-  const int64_t pad = c.kernel / 2;
-  return graph_.add("Conv", name, std::move(inputs),
-                    {{"dilations", Ints{1, 1}},
-                     {"group", c.groups},
-                     {"kernel_shape", Ints{c.kernel, c.kernel}},
-                     {"pads", Ints{pad, pad, pad, pad}},
-                     {"strides", Ints{c.stride, c.stride}}});
+Tensor Builder::uniform(Shape shape, float bound) {
+  if (!random_weights_) return zeros(std::move(shape));
+  Tensor result(DType::Float32, std::move(shape));
+  for (float& value : result.mutable_data<float>()) value = random_.uniform(-bound, bound);
+  return result;
 }
 
-ValueId Builder::batch_norm(const std::string& name, ValueId x, int64_t channels) {
-  const ValueId scale = graph_.add_constant(name + "/scale", Tensor::full({channels}, 1.0f));
-  const ValueId bias = graph_.add_constant(name + "/bias", Tensor::full({channels}, 0.0f));
-  const ValueId mean = graph_.add_constant(name + "/mean", Tensor::full({channels}, 0.0f));
-  const ValueId var = graph_.add_constant(name + "/var", Tensor::full({channels}, 1.0f));
-  return graph_.add("BatchNormalization", name, {x, scale, bias, mean, var},
-                    {{"epsilon", 1e-5f}, {"momentum", 0.9f}});
+ValueId Builder::node(const char* op, const std::string& name, std::vector<ValueId> inputs,
+                      ir::Attributes attributes) {
+  const ValueId y = graph_.add(op, name, std::move(inputs), std::move(attributes));
+  noting([&] { return fmt::format("at {}", name); }, [&] { inference_.infer(graph_.value(y).producer); });
+  return y;
+}
+
+// Rows or columns of zeros before and after an input of `size` elements.
+std::pair<int64_t, int64_t> padding_of(Padding padding, int64_t size, int64_t kernel, int64_t stride) {
+  if (padding == Padding::Valid) return {0, 0};
+  if (padding == Padding::Half) return {kernel / 2, kernel / 2};
+  const int64_t output = (size + stride - 1) / stride;
+  const int64_t total = std::max<int64_t>((output - 1) * stride + kernel - size, 0);
+  return {total / 2, total - total / 2};
+}
+
+ir::Attributes Builder::window(ValueId x, int64_t height, int64_t width, int64_t stride,
+                               Padding padding) const {
+  const Shape& in = shape(x);
+  const auto [top, bottom] = padding_of(padding, in.at(2), height, stride);
+  const auto [left, right] = padding_of(padding, in.at(3), width, stride);
+  return {{"kernel_shape", Ints{height, width}},
+          {"pads", Ints{top, left, bottom, right}},
+          {"strides", Ints{stride, stride}}};
+}
+
+ValueId Builder::conv(const std::string& name, ValueId x, const Conv& c) {
+  const int64_t width = c.kernel_w == 0 ? c.kernel : c.kernel_w;
+  const int64_t in = channels(x) / c.groups;
+  const double fan_in = static_cast<double>(in * c.kernel * width);
+  std::vector<ValueId> inputs{
+      x, constant(name + "/weight", normal({c.out, in, c.kernel, width}, std::sqrt(2.0 / fan_in)))};
+  if (c.bias) inputs.push_back(constant(name + "/bias", Tensor::full({c.out}, 0.0f)));
+  ir::Attributes attributes = window(x, c.kernel, width, c.stride, c.padding);
+  attributes.set("dilations", Ints{1, 1});
+  attributes.set("group", c.groups);
+  return node("Conv", name, std::move(inputs), std::move(attributes));
+}
+
+ValueId Builder::depthwise(const std::string& name, ValueId x, int64_t kernel, int64_t stride,
+                           Padding padding) {
+  const int64_t channels_in = channels(x);
+  return conv(
+      name, x,
+      {.out = channels_in, .kernel = kernel, .stride = stride, .groups = channels_in, .padding = padding});
+}
+
+ValueId Builder::batch_norm(const std::string& name, ValueId x) {
+  const Shape shape{channels(x)};
+  const ValueId scale = constant(name + "/scale", Tensor::full(shape, 1.0f));
+  const ValueId bias = constant(name + "/bias", Tensor::full(shape, 0.0f));
+  const ValueId mean = constant(name + "/mean", Tensor::full(shape, 0.0f));
+  const ValueId var = constant(name + "/var", Tensor::full(shape, 1.0f));
+  return node("BatchNormalization", name, {x, scale, bias, mean, var},
+              {{"epsilon", batch_norm_.epsilon}, {"momentum", batch_norm_.momentum}});
 }
 
 ValueId Builder::relu6(const std::string& name, ValueId x) {
-  const ValueId low = graph_.add_constant(name + "/min", Tensor::scalar<float>(0.0f));
-  const ValueId high = graph_.add_constant(name + "/max", Tensor::scalar<float>(6.0f));
-  return graph_.add("Clip", name, {x, low, high});
+  const ValueId low = constant(name + "/min", Tensor::scalar<float>(0.0f));
+  const ValueId high = constant(name + "/max", Tensor::scalar<float>(6.0f));
+  return node("Clip", name, {x, low, high});
+}
+
+ValueId Builder::swish(const std::string& name, const std::string& sigmoid_name, ValueId x) {
+  return node("Mul", name, {x, node("Sigmoid", sigmoid_name, {x})});
+}
+
+ValueId Builder::concat(const std::string& name, std::vector<ValueId> parts, int64_t axis) {
+  return node("Concat", name, std::move(parts), {{"axis", axis}});
+}
+
+std::vector<ValueId> Builder::split(const std::string& name, ValueId x, int64_t parts, int64_t axis) {
+  std::vector<std::string> names;
+  for (int64_t i = 0; i < parts; ++i) names.push_back(fmt::format("{}/{}", name, i));
+  const ir::NodeId id =
+      graph_.add_node("Split", name, {x}, std::move(names), {{"axis", axis}, {"num_outputs", parts}});
+  inference_.infer(id);
+  return graph_.node(id).outputs;
+}
+
+ValueId Builder::reshape(const std::string& name, ValueId x, Ints shape) {
+  return node("Reshape", name, {x, integers(name + "/shape", shape)});
+}
+
+ValueId Builder::transpose(const std::string& name, ValueId x, Ints permutation) {
+  return node("Transpose", name, {x}, {{"perm", std::move(permutation)}});
+}
+
+ValueId Builder::zero_pad(const std::string& name, ValueId x, int64_t top, int64_t left, int64_t bottom,
+                          int64_t right) {
+  return node("Pad", name, {x, integers(name + "/pads", {0, 0, top, left, 0, 0, bottom, right})});
 }
 
 ValueId Builder::subsample_and_pad(const std::string& name, ValueId x, int64_t channels_before,
                                    int64_t channels_after) {
-  const auto ints = [&](const char* suffix, Ints values) {
-    return graph_.add_constant(name + suffix, Tensor::vector<int64_t>(values));
-  };
+  const auto ints = [&](const char* suffix, const Ints& values) { return integers(name + suffix, values); };
   const int64_t end = std::numeric_limits<int64_t>::max();
-  const ValueId rows = graph_.add(
+  const ValueId rows = node(
       "Slice", name + "/slice",
       {x, ints("/starts", {0, 0}), ints("/ends", {end, end}), ints("/axes", {2, 3}), ints("/steps", {2, 2})});
-  return graph_.add("Pad", name + "/pad",
-                    {rows, ints("/pads", {0, channels_before, 0, 0, 0, channels_after, 0, 0})});
+  return node("Pad", name + "/pad",
+              {rows, ints("/pads", {0, channels_before, 0, 0, 0, channels_after, 0, 0})});
 }
 
-ValueId Builder::max_pool(const std::string& name, ValueId x, int64_t kernel, int64_t stride, int64_t pad) {
-  return graph_.add("MaxPool", name, {x},
-                    {{"kernel_shape", Ints{kernel, kernel}},
-                     {"pads", Ints{pad, pad, pad, pad}},
-                     {"strides", Ints{stride, stride}}});
+ValueId Builder::max_pool(const std::string& name, ValueId x, const Pool& pool) {
+  ir::Attributes attributes = window(x, pool.kernel, pool.kernel, pool.stride, pool.padding);
+  if (pool.ceil) attributes.set("ceil_mode", int64_t{1});
+  return node("MaxPool", name, {x}, std::move(attributes));
 }
 
-void Builder::classify(ValueId x, int64_t channels) {
-  const ValueId pooled = graph_.add("GlobalAveragePool", "avgpool", {x});
-  const ValueId flat = graph_.add("Flatten", "flatten", {pooled}, {{"axis", int64_t{1}}});
-  const float bound = 1.0f / std::sqrt(static_cast<float>(channels));
-  Tensor weight(DType::Float32, {classes_, channels});
-  for (float& value : weight.mutable_data<float>()) value = random_.uniform(-bound, bound);
-  const ValueId w = graph_.add_constant("fc/weight", std::move(weight));
-  const ValueId b = graph_.add_constant("fc/bias", Tensor::full({classes_}, 0.0f));
-  const ir::NodeId fc = graph_.add_node("Gemm", "fc", {flat, w, b}, {"logits"}, {{"transB", int64_t{1}}});
-  const ValueId logits = graph_.node(fc).outputs[0];
-  graph_.add_output(logits);
-  graph_.set_type(logits, {DType::Float32, Shape{kUnknownDim, classes_}});
-  graph_.set_dim_names(logits, {"N", ""});
+ValueId Builder::average_pool(const std::string& name, ValueId x, const Pool& pool) {
+  ir::Attributes attributes = window(x, pool.kernel, pool.kernel, pool.stride, pool.padding);
+  attributes.set("count_include_pad", int64_t{0});
+  return node("AveragePool", name, {x}, std::move(attributes));
+}
+
+ValueId Builder::layer_norm(const std::string& name, ValueId x, float epsilon) {
+  const Shape last{shape(x).back()};
+  const ValueId scale = constant(name + "/scale", Tensor::full(last, 1.0f));
+  const ValueId bias = constant(name + "/bias", Tensor::full(last, 0.0f));
+  return node("LayerNormalization", name, {x, scale, bias}, {{"axis", int64_t{-1}}, {"epsilon", epsilon}});
+}
+
+ValueId Builder::linear(const std::string& name, ValueId x, int64_t out) {
+  const ValueId weight = embedding(name + "/weight", {shape(x).back(), out}, 0.02);
+  const ValueId bias = constant(name + "/bias", Tensor::full({out}, 0.0f));
+  return add(name + "/bias_add", node("MatMul", name, {x, weight}), bias);
+}
+
+ValueId Builder::embedding(const std::string& name, Shape shape, double deviation) {
+  return constant(name, normal(std::move(shape), deviation));
+}
+
+void Builder::classify(ValueId x, const Head& names) {
+  const ValueId pooled = global_average_pool(names.pool, x);
+  classify_features(node("Flatten", names.flatten, {pooled}, {{"axis", int64_t{1}}}), names.linear);
+}
+
+void Builder::classify_features(ValueId x, const std::string& name) {
+  const int64_t in = shape(x).at(1);
+  const ValueId weight =
+      constant(name + "/weight", uniform({classes_, in}, 1.0f / std::sqrt(static_cast<float>(in))));
+  const ValueId bias = constant(name + "/bias", Tensor::full({classes_}, 0.0f));
+  finish(node("Gemm", name, {x, weight, bias}, {{"transB", int64_t{1}}}));
+}
+
+void Builder::finish(ValueId x) {
+  graph_.rename_value(x, "logits");
+  graph_.add_output(x);
+  graph_.set_type(x, {DType::Float32, Shape{kUnknownDim, classes_}});
+  graph_.set_dim_names(x, {"N", ""});
 }
 
 }  // namespace kvant::zoo

@@ -5,8 +5,6 @@
 #include <vector>
 
 #include "base/nearest.h"
-#include "ir/infer.h"
-#include "ops/ops.h"
 #include "zoo/builder.h"
 
 namespace kvant::zoo {
@@ -55,11 +53,9 @@ ir::Graph create(std::string_view name, const Options& options) {
   }
   return noting([&] { return fmt::format("while building {} for input {}", name, to_string(input)); },
                 [&] {
-                  Builder builder(network.name, input[0], input[1], input[2], classes, options.seed);
+                  Builder builder(network.name, input, classes, options);
                   network.build(builder);
-                  ir::Graph graph = builder.take();
-                  ir::infer_types(graph, ops::standard());
-                  return graph;
+                  return builder.take();
                 });
 }
 

@@ -28,6 +28,9 @@ struct Options {
   int64_t classes = 0;  // 0: the network's default
   Shape input = {};     // C, H, W; empty: the network's default
   uint64_t seed = 0;
+  // false: all weights that would be drawn are zero, which is quick and takes no memory; for what only needs
+  // shapes.
+  bool random_weights = true;
 };
 
 // The network as a graph: input "input" [N,C,H,W] with symbolic batch "N", output "logits" [N,classes].
