@@ -68,14 +68,17 @@ CalibrationTable ranges_for(const Graph& graph, const Sites& sites, const ir::Op
   if (!data) {
     fail("tensor '{}' has no range in the given ranges: give calibration data too", missing.front());
   }
+  CalibrateOptions calibration = options.calibration;
+  calibration.options.bits = options.bits;
   ModelRuns runners(graph, ops, make_runner);
   CalibrationTable table = calibrate(
       graph, missing,
       [&](std::span<const Tensor> inputs) -> ir::Runner& { return runners.runner_for(inputs); }, data.open(),
-      options.calibration, progress);
+      calibration, progress);
   if (!options.ranges.ranges.empty() && options.ranges.calibrator != table.calibrator)
     table.calibrator.clear();
   table.ranges.insert(options.ranges.ranges.begin(), options.ranges.ranges.end());
+  table.calibrator_of.insert(options.ranges.calibrator_of.begin(), options.ranges.calibrator_of.end());
   return table;
 }
 

@@ -21,12 +21,11 @@ bool all_finite(std::span<const float> values) {
 class Watchers {
  public:
   Watchers(const ir::Graph& graph, const std::vector<std::string>& tensors, const CalibrateOptions& options) {
-    const CalibratorEntry& entry = calibrator_named(options.calibrator);
-    entry.make(options.options);  // refuses bad options even when nothing is watched
+    calibrator_named(options.calibrator).make(options.options);  // refuses bad options in any case
     for (const std::string& name : tensors) {
       const ir::ValueId id = graph.find_value(name);
       if (id == ir::kNone) fail("the model has no tensor '{}' to calibrate", name);
-      calibrators_.emplace(name, entry.make(options.options));
+      calibrators_.emplace(name, make(name, options));
     }
     for (size_t i = 0; i < graph.inputs().size(); ++i) {
       const std::string& name = graph.value(graph.inputs()[i]).name;
@@ -51,13 +50,33 @@ class Watchers {
     KVANT_CHECK(seen == inner_.size(), "the runner did not show every tensor that it was asked for");
   }
 
-  std::map<std::string, Range> ranges() const {
-    std::map<std::string, Range> result;
-    for (const auto& [name, calibrator] : calibrators_) result.emplace(name, calibrator->range());
-    return result;
+  void finish(const CalibrateOptions& options, CalibrationTable& table) const {
+    table.calibrator = options.calibrator;
+    for (const auto& [name, calibrator] : calibrators_) {
+      check_interrupt();
+      table.ranges.emplace(name, calibrator->range());
+      const std::string_view picked = calibrator->picked();
+      const auto special = options.calibrator_of.find(name);
+      const std::string& asked =
+          special == options.calibrator_of.end() ? options.calibrator : special->second;
+      table.calibrator_of.emplace(name, picked.empty() ? asked : std::string(picked));
+      if (asked != options.calibrator) table.calibrator.clear();
+    }
+    if (!table.calibrator.empty() && table.calibrator != "auto") table.calibrator_of.clear();
   }
 
  private:
+  static std::unique_ptr<Calibrator> make(const std::string& name, const CalibrateOptions& options) {
+    return noting([&] { return fmt::format("while choosing the calibrator of tensor '{}'", name); },
+                  [&] {
+                    const auto other = options.calibrator_of.find(name);
+                    const auto bits = options.bits_of.find(name);
+                    CalibratorOptions own = options.options;
+                    if (bits != options.bits_of.end()) own.bits = bits->second;
+                    const bool special = other != options.calibrator_of.end();
+                    return calibrator_named(special ? other->second : options.calibrator).make(own);
+                  });
+  }
   void observe(const std::string& name, const Tensor& tensor, int64_t batch) {
     if (!is_float(tensor.dtype())) {
       fail("tensor '{}' cannot be calibrated: it holds {}, not floats", name, kvant::name(tensor.dtype()));
@@ -102,7 +121,7 @@ CalibrationTable calibrate(const ir::Graph& graph, const std::vector<std::string
                            const RunnerFor& runner_for, const BatchSource& batches,
                            const CalibrateOptions& options, Progress& progress) {
   Watchers watchers(graph, tensors, options);
-  CalibrationTable table{.calibrator = options.calibrator, .samples = 0, .ranges = {}};
+  CalibrationTable table;
   progress.begin("calibrating", options.expected_samples, "samples");
   for (int64_t batch = 0;; ++batch) {
     check_interrupt();
@@ -115,7 +134,7 @@ CalibrationTable calibrate(const ir::Graph& graph, const std::vector<std::string
   }
   progress.end();
   if (table.samples == 0) fail("the calibration set is empty: give at least one sample");
-  table.ranges = watchers.ranges();
+  watchers.finish(options, table);
   return table;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -29,6 +30,10 @@ BatchSource batches_of(std::vector<std::vector<Tensor>> batches);
 struct CalibrateOptions {
   std::string calibrator = "max";
   CalibratorOptions options;
+  // Tensors that differ: by name, another calibrator or other bits than above. Entries for tensors that are
+  // not calibrated change nothing.
+  std::map<std::string, std::string> calibrator_of = {};
+  std::map<std::string, int> bits_of = {};
   int64_t expected_samples = 0;  // for the progress bar; 0: not known
 };
 

@@ -47,6 +47,8 @@ class Reader {
         members([&](const std::string& name) {
           if (!table.ranges.emplace(name, range(name)).second) refuse("tensor '" + name + "' is given twice");
         });
+      } else if (key == "calibrators") {
+        members([&](const std::string& name) { table.calibrator_of[name] = string(); });
       } else {
         refuse("unknown key '" + key + "'");
       }
@@ -186,7 +188,17 @@ std::string to_json(const CalibrationTable& table) {
     text += fmt::format("{}    {}: [{}, {}]", separator, json_string(name), range.low, range.high);
     separator = ",\n";
   }
-  return text + "\n  }\n}\n";
+  text += "\n  }";
+  if (!table.calibrator_of.empty()) {
+    text += ",\n  \"calibrators\": {";
+    separator = "\n";
+    for (const auto& [name, calibrator] : table.calibrator_of) {
+      text += fmt::format("{}    {}: {}", separator, json_string(name), json_string(calibrator));
+      separator = ",\n";
+    }
+    text += "\n  }";
+  }
+  return text + "\n}\n";
 }
 
 CalibrationTable table_from_json(std::string_view text) { return Reader(text).table(); }

@@ -18,6 +18,17 @@ class MaxCalibrator final : public Calibrator {
     range_ = {low, high};
   }
   Range range() const override { return range_; }
+  void save(StateWriter& out) const override {
+    out.number(seen_ ? 1 : 0);
+    out.real(range_.low);
+    out.real(range_.high);
+  }
+  void restore(StateReader& in) override {
+    seen_ = in.number_up_to(1) == 1;
+    range_.low = in.real();
+    range_.high = in.real();
+    if (range_.low > range_.high) StateReader::refuse();
+  }
 
  private:
   Range range_;
