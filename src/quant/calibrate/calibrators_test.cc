@@ -266,7 +266,7 @@ TEST(MagnitudeHistogram, CountsDoNotDependOnTheOrderAndMergesAreExact) {
     const auto begin = std::lower_bound(values.begin(), values.end(), bin.low);
     const auto end = std::lower_bound(values.begin(), values.end(), bin.low + bin.width);
     EXPECT_EQ(static_cast<uint64_t>(end - begin), bin.count) << bin.low;
-    EXPECT_TRUE(bin.width <= amax / 8192 || bin.width <= bin.low / 256);
+    EXPECT_TRUE(bin.width <= amax / 32768 || bin.width <= bin.low / 256);
     counted += bin.count;
   }
   EXPECT_EQ(counted, as_drawn.count());

@@ -31,7 +31,7 @@ struct EqualBins {
   int occupied = 0;
 };
 
-// Values are taken to lie evenly in their bin of the histogram, which is at most a quarter as wide, and the
+// Values are taken to lie evenly in their bin of the histogram, which is at most a sixteenth as wide, and the
 // counts below each edge are rounded: a single value goes to one side, so that empty bins stay empty, and a
 // dense bin is split as it should be.
 EqualBins equal_bins(const std::vector<MagnitudeHistogram::Bin>& bins, double range, bool to_the_end) {

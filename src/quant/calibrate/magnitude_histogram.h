@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counts of magnitudes, fine where quantization is: equal bins within each octave [2^e, 2^(e+1)), 8192 in the
-// highest that was seen, half as many in each one below, never fewer than 256. So one outlier costs no
-// precision below, and a bin is at most 1/8192 of the largest magnitude or 1/256 of its own. When a higher
+// Counts of magnitudes, fine where quantization is: equal bins within each octave [2^e, 2^(e+1)), 32768 in
+// the highest that was seen, half as many in each one below, never fewer than 256. So one outlier costs no
+// precision below, and a bin is at most 1/32768 of the largest magnitude or 1/256 of its own. When a higher
 // octave appears, the others are merged to the width that they have in the end anyway: the counts depend on
-// the values alone, not on their order. Memory is bounded by 622 KiB; a typical tensor takes 170.
+// the values alone, not on their order. Memory is bounded by 1.01 MiB; a typical tensor takes half of it.
 #pragma once
 
 #include <array>
@@ -43,7 +43,7 @@ class MagnitudeHistogram {
   void restore(StateReader& in);
 
  private:
-  static constexpr int kMantissaBits = 23, kTopBits = 13, kLeastBits = 8;
+  static constexpr int kMantissaBits = 23, kTopBits = 15, kLeastBits = 8;
   struct Octave {
     std::unique_ptr<uint64_t[]> counts;  // made when first needed
     int shift = 0;                       // of the mantissa, to the bin's index
