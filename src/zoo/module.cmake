@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-kvant_module(zoo DEPS ops)
+kvant_module(zoo DEPS ops TEST_DEPS data)

@@ -16,14 +16,16 @@ namespace kvant::zoo {
 namespace {
 
 constexpr Network kNetworks[] = {
-#define KVANT_ENTRY(function, name, summary, classes, channels, height, width) \
-  {name, summary, classes, channels, height, width, function},
+#define KVANT_ENTRY(function, name, summary, classes, channels, height, width, preprocess) \
+  {name, summary, classes, channels, height, width, preprocess, function},
 #include "zoo/zoo.inc"
 #undef KVANT_ENTRY
 };
 
 constexpr int64_t kMaxClasses = 1'000'000;
 constexpr int64_t kMaxDim = 65'536;
+
+}  // namespace
 
 const Network& find(std::string_view name) {
   const auto found = std::find_if(std::begin(kNetworks), std::end(kNetworks),
@@ -33,8 +35,6 @@ const Network& find(std::string_view name) {
   for (const Network& network : kNetworks) known.emplace_back(network.name);
   fail("the zoo has no network '{}'{}", name, nearest_hint(name, known));
 }
-
-}  // namespace
 
 std::span<const Network> networks() { return kNetworks; }
 

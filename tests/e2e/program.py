@@ -3,12 +3,41 @@
 import json
 import os
 import re
+import struct
 import subprocess
 import time
 
 from kvant_run import KVANT, Checks, kvant, kvant_json, scratch
 
 COMMANDS = ["zoo", "inspect", "quantize", "train", "build", "run", "eval", "bench", "compare"]
+
+
+def write_safetensors(path, tensors):
+    """tensors: {name: (shape, floats)}"""
+    header, data = {}, b""
+    for name, (shape, values) in tensors.items():
+        packed = struct.pack(f"<{len(values)}f", *values)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(packed)]}
+        data += packed
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + data)
+
+
+def check_weights(c, folder):
+    """zoo create --weights: what does not match is named, and --partial keeps the rest."""
+    weights, model = os.path.join(folder, "w.safetensors"), os.path.join(folder, "w.onnx")
+    write_safetensors(weights, {"conv1.bias": ([16], [0.5] * 16), "fc.bias": ([3], [0.0] * 3), "other": ([1], [1.0])})
+    create = ["zoo", "create", "resnet8", "-o", model, "--weights"]
+    c.refused("weights that do not fit", [*create, weights], r"does not fit resnet8: \d+ missing: conv1/weight \(conv1\.weight\).*"
+              r"fc/bias: 3 instead of 10.*1 unexpected: other; --partial keeps what fits", outputs=[model])
+    kept = kvant_json(*create, weights, "--partial")["weights"]
+    os.remove(model)
+    c.that(kept["loaded"] == 1 and kept["unexpected"] == ["other"], f"--partial: {kept}")
+    write_safetensors(weights, {"other": ([1], [1.0])})
+    c.refused("weights of nothing", [*create, weights, "--partial"], "has no weights for resnet8", outputs=[model])
+    c.refused("weights of another kind", [*create, "w.pth"], r"--weights takes an \.npz or \.safetensors file; got 'w\.pth'", status=2)
+    c.refused("partial without weights", ["zoo", "create", "resnet8", "-o", model, "--partial"], "--partial goes with", status=2)
 
 
 def main():
@@ -58,6 +87,7 @@ def main():
         c.that("# after " in open(dump).read(), "--dump writes the graph after each pass")
         names = [network["name"] for network in kvant_json("zoo", "list")["networks"]]
         c.that({"resnet8", "resnet20", "resnet50-v1", "mobilenet-v2"} <= set(names), f"zoo list: {names}")
+        check_weights(c, folder)
     c.end()
 
 
