@@ -7,8 +7,10 @@
 #include <chrono>
 
 #include "base/file.h"
+#include "cli/calibration_runner.h"
 #include "cli/data_flags.h"
 #include "cli/model_file.h"
+#include "cli/target_flags.h"
 #include "formats/model.h"
 #include "ops/ops.h"
 #include "quant/calibrate/calibrator.h"
@@ -16,28 +18,6 @@
 
 namespace kvant::cli {
 namespace {
-
-// The float engine, built once it is known which tensors must stay observable.
-class CalibrationRunner final : public ir::Runner {
- public:
-  CalibrationRunner(const ir::Graph& graph, int threads) : graph_(graph), threads_(threads) {}
-  void watch(std::vector<std::string> names) override {
-    engine::BuildOptions options{.threads = threads_, .mode = engine::Mode::Simulate};
-    options.watch = names;
-    engine_ = std::make_unique<engine::Engine>(engine::build(graph_, ops::standard(), backends(), options),
-                                               backends());
-    engine_->watch(std::move(names));
-  }
-  std::vector<Tensor> run(std::span<const Tensor> inputs, const Observer& observer) override {
-    if (!engine_) watch({});
-    return engine_->run(inputs, observer);
-  }
-
- private:
-  const ir::Graph& graph_;
-  int threads_;
-  std::unique_ptr<engine::Engine> engine_;
-};
 
 std::vector<std::string> calibrator_names() {
   std::vector<std::string> names;
@@ -106,6 +86,8 @@ quant::QuantizeOptions options_of(const Flags& flags, int64_t samples) {
   }
   options.adjusting.seed = static_cast<uint64_t>(flags.integer("seed", 0, INT64_MAX));
   options.adjusting.threads = threads_of(flags);
+  options.target = flags.text("target");
+  options.target_options = target_options_of(flags);
   if (flags.given("load-ranges")) options.ranges = quant::load_ranges(flags.path("load-ranges"));
   return options;
 }
@@ -130,8 +112,10 @@ Result describe(const Flags& flags, const quant::QuantizeResult& quantized, doub
                  {"seconds", seconds},
                  {"peak_rss_mb", peak_rss_mb()},
                  {"adjust", adjust_json(quantized.adjust)},
-                 {"layers", std::move(layers)}};
-  result.text = table.text() + adjust_text(quantized.adjust) +
+                 {"layers", std::move(layers)},
+                 {"target", flags.text("target")},
+                 {"conversion", to_json(quantized.target)}};
+  result.text = table.text() + adjust_text(quantized.adjust) + text_of(quantized.target) +
                 fmt::format(
                     "\n{}: {} of {} layers quantized, {} activation pairs, {} weight pairs; "
                     "{} images, {:.1f} s, {:.0f} MB\n",
@@ -165,18 +149,14 @@ Result run(const Flags& flags, Progress& progress) {
   } else if (!flags.given("load-ranges")) {
     throw UsageError("quantize needs --data FORMAT:PATH to calibrate on, or --load-ranges FILE");
   }
-  const auto factory = [threads](const ir::Graph& bound) {
-    return std::make_unique<CalibrationRunner>(bound, threads);
-  };
   const quant::QuantizeResult quantized =
       noting([&] { return "while quantizing " + flags.text("MODEL"); },
              [&] {
-               return quant::quantize(std::move(graph), ops::standard(), calibration, factory,
-                                      options_of(flags, samples), progress);
+               return quant::quantize(std::move(graph), ops::standard(), calibration,
+                                      calibration_runners(threads), options_of(flags, samples), progress);
              });
   if (flags.given("save-ranges")) quant::save_ranges(quantized.table, flags.path("save-ranges"));
-  formats::write(quantized.graph, flags.path("output"),
-                 {.opset = static_cast<int>(flags.integer("opset", 13, 21))});
+  formats::write(quantized.graph, flags.path("output"), {.opset = target_opset(flags)});
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   Result result = describe(flags, quantized, seconds);
   result.notes = notes;
@@ -216,6 +196,7 @@ Command quantize() {
       {.name = "opset", .value = "N", .help = "least opset of the file", .fallback = "13"},
   };
   flags.insert(flags.end(), own.begin(), own.end());
+  for (Flag& flag : target_flags()) flags.push_back(std::move(flag));
   return {.name = "quantize",
           .summary = "place Q/DQ, calibrate, fold batch norms: float ONNX to QDQ ONNX",
           .example = "model.onnx --data imagefolder:photos --samples 512 -o model.qdq.onnx",

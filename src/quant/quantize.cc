@@ -57,12 +57,25 @@ void remove_pass_through(Graph& graph) {
   graph.erase_dead();
 }
 
+// Further tensors whose ranges the target needs, read off a copy that has its pairs.
+std::vector<std::string> wishes_of_target(const Sites& sites, const QuantizeOptions& options) {
+  CalibrationTable any;
+  for (const std::string& name : tensors_to_calibrate(sites)) any.ranges[name] = {-1, 1};
+  Graph trial = sites.graph();
+  insert_pairs(trial, sites, any, options.bits);
+  return outputs_to_calibrate(trial, target_named(options.target));
+}
+
 CalibrationTable ranges_for(const Graph& graph, const Sites& sites, const ir::OpTable& ops,
                             const CalibrationSet& data, const RunnerFactory& make_runner,
                             const QuantizeOptions& options, Progress& progress) {
   std::vector<std::string> missing;
-  for (const std::string& name : tensors_to_calibrate(sites)) {
+  const auto need = [&](const std::string& name) {
     if (!options.ranges.ranges.contains(name)) missing.push_back(name);
+  };
+  for (const std::string& name : tensors_to_calibrate(sites)) need(name);
+  if (data) {  // a target's wishes do without a range
+    for (const std::string& name : wishes_of_target(sites, options)) need(name);
   }
   if (missing.empty()) return options.ranges;
   if (!data) {
@@ -127,8 +140,13 @@ QuantizeResult quantize(Graph model, const ir::OpTable& ops, CalibrationSet data
   const PairUp pairs = [&](const Graph& floats) {
     return pair_up(floats, ops, data, make_runner, options, progress);
   };
-  return adjust_and_pair(std::move(model), options.adjust, pairs,
-                         {ops, data, make_runner, options.adjusting, progress});
+  QuantizeResult result = adjust_and_pair(std::move(model), options.adjust, pairs,
+                                          {ops, data, make_runner, options.adjusting, progress});
+  TargetOptions target = options.target_options;
+  target.ranges = result.table;
+  target.drop_output_pairs = false;  // what a spec or the model itself put there was asked for
+  result.target = convert(result.graph, ops, target_named(options.target), target);
+  return result;
 }
 
 }  // namespace kvant::quant

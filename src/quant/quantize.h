@@ -14,6 +14,7 @@
 #include "quant/calibration_set.h"
 #include "quant/model_runs.h"
 #include "quant/placement/insert.h"
+#include "quant/targets/target.h"
 
 namespace kvant::quant {
 
@@ -22,7 +23,9 @@ struct QuantizeOptions {
   int bits = 8;                                         // 2 to 8; below 8 simulated in int8
   std::vector<std::string> adjust = default_adjusts();  // repair steps: parse_adjusts()
   AdjustOptions adjusting;
-  CalibrationTable ranges;  // known already: only tensors that are not here are calibrated
+  CalibrationTable ranges;          // known already: only tensors that are not here are calibrated
+  std::string target = "tensorrt";  // the form of the result: a name of targets.inc
+  TargetOptions target_options;     // its ranges come from the calibration
 };
 
 struct QuantizeResult {
@@ -30,6 +33,7 @@ struct QuantizeResult {
   PlacementReport report;
   CalibrationTable table;            // every range that was used or given
   std::vector<AdjustRecord> adjust;  // what was done or tried, in order
+  TargetReport target;               // what the target changed
 };
 
 // The float graph that pairs are placed on: types inferred, constants folded, Identity and (inference)
