@@ -29,12 +29,12 @@ std::vector<Flag> target_flags() {
 
 quant::TargetOptions target_options_of(const Flags& flags) {
   quant::TargetOptions options;
-  if (flags.text("activations") == "uint8") {
+  if (flags.given("activations")) {
     if (flags.text("target") != "onnxruntime") {
-      throw UsageError(fmt::format("--activations uint8 goes with --target onnxruntime, not with {}",
-                                   flags.text("target")));
+      throw UsageError(
+          fmt::format("--activations goes with --target onnxruntime, not with {}", flags.text("target")));
     }
-    options.activations = DType::UInt8;
+    options.activations = flags.text("activations") == "uint8" ? DType::UInt8 : DType::Int8;
   }
   options.fp16 = flags.on("fp16");
   if (options.fp16 && flags.text("target") != "tensorrt") {

@@ -12,7 +12,7 @@ namespace kvant::quant {
 void to_kvant(ir::Graph& graph, const ir::OpTable&, const TargetOptions& options, TargetReport& report) {
   if (options.fp16) fail("FP16 parts are for the target tensorrt; kvant's CPU kernels take float32");
   write_float_biases(graph, report);
-  drop_output_pairs(graph, report);
+  if (options.drop_output_pairs) drop_output_pairs(graph, report);
 }
 
 }  // namespace kvant::quant

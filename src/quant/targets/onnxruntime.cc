@@ -14,14 +14,12 @@ namespace kvant::quant {
 void to_onnxruntime(ir::Graph& graph, const ir::OpTable& ops, const TargetOptions& options,
                     TargetReport& report) {
   if (options.fp16) fail("FP16 parts are for the target tensorrt; onnxruntime's CPU kernels take float32");
-  if (options.activations == DType::UInt8) {
-    if (graph.metadata.contains(std::string(ir::kBitsKey)))
-      fail("a model of {} bits keeps int8 codes: take --activations int8",
-           graph.metadata.at(std::string(ir::kBitsKey)));
-    report.shifted_tensors = shift_to_uint8(graph);
-  } else {
-    report.shifted_tensors = shift_to_int8(graph);
-  }
+  const auto bits = graph.metadata.find(std::string(ir::kBitsKey));
+  const bool fewer = bits != graph.metadata.end();
+  if (fewer && options.activations == DType::UInt8)
+    fail("a model of {} bits keeps int8 codes: take --activations int8", bits->second);
+  const DType wanted = options.activations.value_or(fewer ? DType::Int8 : DType::UInt8);
+  report.shifted_tensors = wanted == DType::UInt8 ? shift_to_uint8(graph) : shift_to_int8(graph);
   ir::infer_types(graph, ops);
   add_output_pairs(graph, options.ranges, report);
   write_integer_biases(graph, report);

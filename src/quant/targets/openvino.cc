@@ -17,7 +17,7 @@ void to_openvino(ir::Graph& graph, const ir::OpTable& ops, const TargetOptions& 
   report.shifted_tensors = shift_to_int8(graph);
   ir::infer_types(graph, ops);
   write_float_biases(graph, report);
-  drop_output_pairs(graph, report);
+  if (options.drop_output_pairs) drop_output_pairs(graph, report);
   for (const ir::NodeId id : graph.topological_order()) {
     const ir::Node& node = graph.node(id);
     if (node.op != "Conv" && node.op != "ConvTranspose" && node.op != "Gemm" && node.op != "MatMul") continue;

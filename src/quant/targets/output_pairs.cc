@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "quant/targets/output_pairs.h"
 
+#include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
+#include <string_view>
 
 #include "ir/qdq.h"
 #include "quant/placement/sites.h"
@@ -50,20 +54,33 @@ void keep_scales(Graph& graph, const std::map<std::string, float>& scales) {
   }
 }
 
-bool is_weighted(const Node& node) {
-  return node.op == "Conv" || node.op == "ConvTranspose" || node.op == "Gemm" || node.op == "MatMul";
-}
-
 bool computes_in_integers(const Graph& graph, const Node& node) {
   if (!is_weighted(node)) return false;
   const auto x = ir::quantized_behind(graph, node.inputs[0]);
   return x && x->params.per_tensor() && ir::quantized_behind(graph, node.inputs[1]);
 }
 
-// Relu, or Clip with constant bounds: they commute with any Q that holds 0, the value that they cut at or a
-// code beside it, because Q does not decrease and gives back the code of what DQ made.
+// Operators that onnxruntime computes on codes when all they read is quantized and a Q reads their result.
+constexpr std::string_view kSandwiches[] = {"Add", "Mul", "AveragePool", "GlobalAveragePool"};
+
+bool may_be_sandwich(const Node& node) {
+  return std::find(std::begin(kSandwiches), std::end(kSandwiches), node.op) != std::end(kSandwiches);
+}
+
+bool is_sandwich(const Graph& graph, const Node& node) {
+  return may_be_sandwich(node) && std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
+           const auto pair = ir::quantized_behind(graph, input);
+           return pair && pair->params.per_tensor();
+         });
+}
+
+constexpr std::string_view kMovers[] = {"Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "MaxPool"};
+
+// Relu, Clip with constant bounds and data movement: they commute with any Q that has a code for 0, because Q
+// does not decrease and gives back the code of what DQ made.
 bool commutes(const Graph& graph, const Node& node) {
-  if (node.op == "Relu") return true;
+  if (node.op == "Relu" || std::find(std::begin(kMovers), std::end(kMovers), node.op) != std::end(kMovers))
+    return node.outputs.size() == 1;
   if (node.op != "Clip") return false;
   for (size_t i = 1; i < node.inputs.size(); ++i) {
     if (node.inputs[i] != kNone && !graph.is_constant(node.inputs[i])) return false;
@@ -95,9 +112,9 @@ std::optional<QuantParams> common_params(const Graph& graph, ValueId value, size
   return agree ? common : std::nullopt;
 }
 
-// The Q's parameters behind a chain of Relu and Clip that alone reads `value`.
-std::optional<QuantParams> params_behind_activation(const Graph& graph, ValueId value) {
-  for (int steps = 0; steps < 4; ++steps) {
+// The Q's parameters behind a chain of commuting operators that alone reads `value`.
+std::optional<QuantParams> params_behind_chain(const Graph& graph, ValueId value) {
+  for (int steps = 0; steps < 8; ++steps) {
     size_t others = 0;
     const auto params = common_params(graph, value, others);
     if (others == 0) return steps > 0 ? params : std::nullopt;
@@ -122,7 +139,7 @@ Plan plan_for(const Graph& graph, const Node& conv) {
   const auto own = common_params(graph, y, others);
   if (others == 0) return {.done = true, .exact = true, .params = {}};
   if (own) return {.done = false, .exact = false, .params = own};
-  auto params = params_behind_activation(graph, y);
+  auto params = params_behind_chain(graph, y);
   if (!params) return {};
   // With zero at the lowest code Q itself cuts what is negative, and onnxruntime drops the Relu.
   const ir::Use use = graph.value(y).uses[0];
@@ -166,8 +183,8 @@ std::optional<ir::Quantized> output_pair(const Graph& graph, NodeId quantize) {
   const Node& q = graph.node(quantize);
   const ValueId source = q.inputs[0];
   const Node* producer = graph.producer(source);
-  if (producer == nullptr || !computes_in_integers(graph, *producer) || graph.use_count(source) != 1)
-    return std::nullopt;
+  if (producer == nullptr || graph.use_count(source) != 1) return std::nullopt;
+  if (!computes_in_integers(graph, *producer) && !may_be_sandwich(*producer)) return std::nullopt;
   if (graph.use_count(q.outputs[0]) != 1 || graph.value(q.outputs[0]).uses.size() != 1) return std::nullopt;
   const Node& reader = graph.node(graph.value(q.outputs[0]).uses[0].node);
   if (!ir::is_dequantize(reader)) return std::nullopt;
@@ -201,8 +218,13 @@ bool is_main_branch(const Graph& graph, const Node& add, ValueId branch) {
   return here != there ? here > there : at == 0;
 }
 
-// A pair of a model from elsewhere that splits a weighted layer from what would fuse into it.
+// A pair of a model from elsewhere that splits a layer from what would fuse into it.
 bool splits_fusion(const Graph& graph, const ir::Quantized& pair) {
+  const auto behind = params_behind_chain(graph, pair.result);
+  const Node& producer = *graph.producer(pair.source);
+  if (!is_weighted(producer))
+    return behind && *behind == pair.params &&
+           is_activation(graph.node(graph.value(pair.result).uses[0].node));
   const std::vector<ir::Use>& uses = graph.value(pair.result).uses;
   if (uses.empty() || graph.is_output(pair.result)) return false;
   const Node& reader = graph.node(uses[0].node);
@@ -249,9 +271,10 @@ void add_output_pairs(Graph& graph, const CalibrationTable& ranges, TargetReport
   auto kept = kept_scales(graph);
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);
-    if (node.op != "Conv" || !computes_in_integers(graph, node)) continue;
+    const bool conv = node.op == "Conv" && computes_in_integers(graph, node);
+    if (!conv && !is_sandwich(graph, node)) continue;
     const Plan plan = plan_for(graph, node);
-    if (plan.done) continue;
+    if (plan.done || (!conv && !(plan.params && plan.exact))) continue;
     const std::string name = graph.value(node.outputs[0]).name;
     const DType dtype = ir::quantized_behind(graph, node.inputs[0])->params.dtype;
     std::optional<QuantParams> params = plan.params;
@@ -286,7 +309,7 @@ void drop_output_pairs(Graph& graph, TargetReport& report) {
     if (!pair) continue;
     const std::string name = graph.value(pair->source).name;
     if (!kept.contains(name) && !splits_fusion(graph, *pair)) continue;
-    const auto behind = params_behind_activation(graph, pair->result);
+    const auto behind = params_behind_chain(graph, pair->result);
     const float scale = pair->params.scale[0];
     const auto same = behind && *behind == pair->params;
     kept.erase(name);

@@ -3,8 +3,12 @@
 // input's type reads its result, and nothing else does. TensorRT, OpenVINO and kvant's engine fuse the
 // addition and the activation behind it instead, which such a pair would split off (qdq-rules.md 5.4, 6.4).
 //
-//   Conv ─ Relu | Clip ─ Q(s)        <=>   Conv ─ Q(s) ─ DQ(s) ─ Relu | Clip ─ Q(s)       exact: both commute
-//   Conv ─ y ─ Add | SiLU | ...      <=>   Conv ─ y ─ Q(s_y) ─ DQ(s_y) ─ Add | SiLU ...   one rounding more
+//   Conv ─ Relu | Clip | Flatten ... ─ Q(s)  <=>  Conv ─ Q(s) ─ DQ(s) ─ Relu | ... ─ Q(s)   exact: they
+//   commute Conv ─ y ─ Add | SiLU | ...              <=>  Conv ─ y ─ Q(s_y) ─ DQ(s_y) ─ Add ...     one
+//   rounding more
+//
+// The exact form is put behind Add, Mul and average pools of quantized tensors too: onnxruntime computes
+// those on codes then.
 #pragma once
 
 #include <string>
@@ -14,9 +18,9 @@
 
 namespace kvant::quant {
 
-// Adds the missing pairs. The scale comes, in this order, from the Q behind Relu or Clip, from another Q of
-// the same tensor, from `ranges` (by the tensor's name), or from the model's metadata (kOutputScalesKey). A
-// result without any stays float and is reported.
+// Adds the missing pairs. The scale comes, in this order, from the Q behind a commuting chain, from another Q
+// of the same tensor, from `ranges` (by the tensor's name), or from the model's metadata (kOutputScalesKey).
+// A result without any stays float and is reported.
 void add_output_pairs(ir::Graph& graph, const CalibrationTable& ranges, TargetReport& report);
 // Results of convolutions that have none of these but a range.
 std::vector<std::string> outputs_without_scale(const ir::Graph& graph);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,12 +17,16 @@
 namespace kvant::quant {
 
 struct TargetOptions {
-  // onnxruntime: Int8 (zero point 0) or UInt8 (the same codes plus 128).
-  DType activations = DType::Int8;
+  // onnxruntime: Int8 (zero point 0) or UInt8 (the same codes plus 128); nothing: UInt8, and Int8 for models
+  // of fewer than 8 bits.
+  std::optional<DType> activations = {};
   // tensorrt: float tensors become float16; see to_half() for what stays as it is.
   bool fp16 = false;
+  // All but onnxruntime: pairs between a weighted layer and what would fuse into it go. Off where somebody
+  // asked for them.
+  bool drop_output_pairs = true;
   // onnxruntime: ranges of convolution results, by tensor; see outputs_to_calibrate().
-  CalibrationTable ranges;
+  CalibrationTable ranges = {};
 };
 
 // A layer that the target runs in float after all, and why.

@@ -94,6 +94,8 @@ std::string refused(const std::string& body, const char* target = "tensorrt",
   return refusal([&] { to(graph, target, options); });
 }
 
+const TargetOptions kInt8{.activations = DType::Int8};
+
 const char* const kConvRelu = R"(
 input %x: f32[N,2,6,6]
 const %w: f32[3,2,3,3] = rand(1)
@@ -114,7 +116,7 @@ output %y
 TEST(Targets, OnnxruntimeGetsAPairBeforeTheReluAndAnIntegerBias) {
   const ir::Graph before = graph_of(kConvRelu);
   ir::Graph after = before;
-  const TargetReport report = to(after, "onnxruntime");
+  const TargetReport report = to(after, "onnxruntime", kInt8);
   EXPECT_EQ(outline(after),
             "xq = QuantizeLinear(x) 0.03 i8\n"
             "xd = DequantizeLinear(xq) 0.03 i8\n"
@@ -143,21 +145,20 @@ TEST(Targets, OnnxruntimeGetsAPairBeforeTheReluAndAnIntegerBias) {
   EXPECT_EQ(scales_of(back), scales_of(before));
   EXPECT_EQ(evaluate(back), evaluate(after));
   ir::Graph again = back;
-  to(again, "onnxruntime");
+  to(again, "onnxruntime", kInt8);
   EXPECT_EQ(ir::print(again), ir::print(after));
 }
 
 TEST(Targets, UnsignedActivationsAreTheSameCodesPlus128) {
   const ir::Graph before = graph_of(kConvRelu);
   ir::Graph after = before;
-  const TargetReport report =
-      to(after, "onnxruntime", {.activations = DType::UInt8, .fp16 = false, .ranges = {}});
+  const TargetReport report = to(after, "onnxruntime", {.activations = DType::UInt8});
   EXPECT_EQ(report.shifted_tensors, 2);
   EXPECT_THAT(outline(after), HasSubstr("xq = QuantizeLinear(x) 0.03 u8 zp 128\n"));
   EXPECT_THAT(outline(after), HasSubstr("wq = QuantizeLinear(w) 0.01 i8 x3\n"));
   EXPECT_THAT(outline(after), HasSubstr("c_quantized = QuantizeLinear(c) 0.017 u8 zp 128\n"));
   ir::Graph int8 = before;
-  to(int8, "onnxruntime");
+  to(int8, "onnxruntime", kInt8);
   EXPECT_EQ(evaluate(after), evaluate(int8));
   ir::Graph back = after;
   EXPECT_EQ(to(back, "tensorrt").shifted_tensors, 3);
@@ -218,6 +219,7 @@ TEST(Targets, AResultThatIsAddedNeedsARange) {
   EXPECT_THAT(left.left_float[0].reason, HasSubstr("range of its result 'c' is not known"));
 
   TargetOptions options;
+  options.activations = DType::Int8;
   options.ranges.ranges["c"] = {-2.54f, 1.0f};
   ir::Graph after = before;
   const TargetReport report = to(after, "onnxruntime", options);
@@ -232,8 +234,41 @@ TEST(Targets, AResultThatIsAddedNeedsARange) {
   EXPECT_EQ(outline(back), outline(before));
   EXPECT_EQ(evaluate(back), evaluate(before));
   EXPECT_TRUE(outputs_to_calibrate(back, target_named("onnxruntime")).empty());
-  to(back, "onnxruntime");
+  to(back, "onnxruntime", kInt8);
   EXPECT_EQ(scales_of(back), scales_of(after));
+}
+
+TEST(Targets, AnAdditionGetsAPairBeforeItsRelu) {
+  const ir::Graph before = graph_of(R"(
+input %x: f32[N,2,4,4]
+const %s: f32[] = {0.03} const %t: f32[] = {0.05} const %z: i8[] = {0}
+%xq = QuantizeLinear "xq" (%x, %s, %z)
+%xd = DequantizeLinear "xd" (%xq, %s, %z)
+%a = Add "add" (%xd, %xd)
+%r = Relu "relu" (%a)
+%f = Flatten "flat" (%r)
+%yq = QuantizeLinear "yq" (%f, %t, %z)
+%y = DequantizeLinear "yd" (%yq, %t, %z)
+output %y
+)");
+  ir::Graph after = before;
+  const TargetReport report = to(after, "onnxruntime");
+  EXPECT_TRUE(report.exact);
+  EXPECT_EQ(outline(after),
+            "xq = QuantizeLinear(x) 0.03 u8 zp 128\n"
+            "xd = DequantizeLinear(xq) 0.03 u8 zp 128\n"
+            "a = Add(xd, xd)\n"
+            "a_quantized = QuantizeLinear(a) 0.05 u8 zp 128\n"
+            "a_dequantized = DequantizeLinear(a_quantized) 0.05 u8 zp 128\n"
+            "r = Relu(a_dequantized)\n"
+            "f = Flatten(r)\n"
+            "yq = QuantizeLinear(f) 0.05 u8 zp 128\n"
+            "y = DequantizeLinear(yq) 0.05 u8 zp 128\n");
+  EXPECT_EQ(evaluate(after), evaluate(before));
+  ir::Graph back = after;
+  EXPECT_TRUE(to(back, "tensorrt").exact);
+  EXPECT_EQ(outline(back), outline(before));
+  EXPECT_EQ(evaluate(back), evaluate(before));
 }
 
 TEST(Targets, AnOutputOfTheNetworkKeepsItsName) {
@@ -305,7 +340,8 @@ TEST(Targets, AResidualNetworkGoesRoundWithAllItsScales) {
   options.target = "onnxruntime";
   const QuantizeResult ort = quantize(model, ops::standard(), batches(), interpret, options);
   EXPECT_TRUE(ort.target.left_float.empty());
-  EXPECT_EQ(ort.target.output_pairs_added, 7);  // of 9 convolutions, 2 projections have theirs
+  // 7 of 9 convolutions (2 projections have theirs), 3 additions before their Relu, the pool before Flatten.
+  EXPECT_EQ(ort.target.output_pairs_added, 11);
   EXPECT_TRUE(outputs_to_calibrate(ort.graph, target_named("onnxruntime")).empty());
   ir::Graph back = ort.graph;
   to(back, "tensorrt");
@@ -390,12 +426,12 @@ output %y
 TEST(Targets, HalfPartsKeepTheCodesOfWeights) {
   const ir::Graph before = graph_of(kConvRelu);
   ir::Graph after = before;
-  const TargetReport report = to(after, "tensorrt", {.activations = DType::Int8, .fp16 = true, .ranges = {}});
+  const TargetReport report = to(after, "tensorrt", {.fp16 = true});
   EXPECT_EQ(outline(after),
-            "x_half = Cast(x)\n"
-            "xq = QuantizeLinear(x_half) 0.029998779 i8\n"
-            "xd = DequantizeLinear(xq) 0.029998779 i8\n"
             "wd = DequantizeLinear(wq) 0.010002136 i8 x3\n"
+            "x_half = Cast(x)\n"
+            "xq = QuantizeLinear(x_half) 0.02999878 i8\n"
+            "xd = DequantizeLinear(xq) 0.02999878 i8\n"
             "c = Conv(xd, wd, b_half)\n"
             "r = Relu(c)\n"
             "rq = QuantizeLinear(r) 0.016998291 i8\n"
@@ -422,7 +458,7 @@ const %s: f32[] = {0.00001} const %z: i8[] = {0}
 output %y
 )");
   ir::Graph after = before;
-  const TargetOptions half{.activations = DType::Int8, .fp16 = true, .ranges = {}};
+  const TargetOptions half{.fp16 = true};
   const TargetReport report = to(after, "tensorrt", half);
   EXPECT_EQ(outline(after),
             "xq = QuantizeLinear(x) 1e-05 i8\n"
@@ -446,11 +482,10 @@ TEST(Targets, OptionsThatDoNotFitAreRefused) {
   EXPECT_THAT(refusal([] { target_named("tensort"); }),
               HasSubstr("there is no target 'tensort' (nearest: tensorrt"));
   const std::string body = "input %x: f32[4]\n%y = Neg \"a\" (%x)\noutput %y\n";
-  const TargetOptions half{.activations = DType::Int8, .fp16 = true, .ranges = {}};
+  const TargetOptions half{.fp16 = true};
   for (const char* target : {"onnxruntime", "openvino", "kvant"})
     EXPECT_THAT(refused(body, target, half), HasSubstr("FP16 parts are for the target tensorrt"));
-  EXPECT_THAT(refused("meta \"kvant.bits\" = \"4\"\n" + body, "onnxruntime",
-                      {.activations = DType::UInt8, .fp16 = false, .ranges = {}}),
+  EXPECT_THAT(refused("meta \"kvant.bits\" = \"4\"\n" + body, "onnxruntime", {.activations = DType::UInt8}),
               HasSubstr("a model of 4 bits keeps int8 codes"));
 }
 

@@ -104,7 +104,7 @@ void to_tensorrt(Graph& graph, const ir::OpTable& ops, const TargetOptions& opti
   report.shifted_tensors = shift_to_int8(graph);
   ir::infer_types(graph, ops);
   write_float_biases(graph, report);
-  drop_output_pairs(graph, report);
+  if (options.drop_output_pairs) drop_output_pairs(graph, report);
   check(graph);
   if (options.fp16) to_half(graph, ops, report);
 }
