@@ -15,7 +15,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kLengthBytes = 8;
-constexpr uint64_t kMaxHeader = 100'000'000;  // the format's own limit
+constexpr uint64_t kMaxHeader = uint64_t{1} << 24;  // room for 100,000 tensors
+constexpr int kMaxDepth = 3;                        // { name: { shape: [
 constexpr size_t kMaxRank = 32;
 constexpr size_t kTensorAlignment = 8;
 
@@ -84,19 +85,44 @@ Tensor tensor_of(const std::string& name, const Json& entry, const Bytes& file, 
   return copy;
 }
 
+// Brackets that open within brackets would cost the JSON parser much more memory than they take in the file.
+bool is_deeper_than(std::string_view json, int limit) {
+  int depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      in_string = c != '"';
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{' || c == '[') {
+      if (++depth > limit) return true;
+    } else if (c == '}' || c == ']') {
+      --depth;
+    }
+  }
+  return false;
+}
+
 NamedTensors parse(const Bytes& file) {
   uint64_t length = 0;
   if (file.view.size() < kLengthBytes) fail("the file is too short to be a safetensors file");
   for (size_t i = 0; i < kLengthBytes; ++i) length |= std::to_integer<uint64_t>(file.view[i]) << (8 * i);
-  if (length > kMaxHeader || length > file.view.size() - kLengthBytes) {
+  const uint64_t available = file.view.size() - kLengthBytes;
+  if (length <= available && length > kMaxHeader) {
+    fail("the header has {} bytes, more than the {} that are read", length, kMaxHeader);
+  }
+  if (length > available) {
     fail(
         "the file announces a header of {} bytes, but has {} bytes in all; it is no safetensors file or cut "
         "off",
         length, file.view.size());
   }
   const char* text = reinterpret_cast<const char*>(file.view.data()) + kLengthBytes;
-  const Json header = Json::parse(text, text + length, nullptr, false);
-  if (!header.is_object()) fail("the header is no JSON object; it is no safetensors file");
+  const bool deep = is_deeper_than({text, static_cast<size_t>(length)}, kMaxDepth);
+  const Json header = deep ? Json() : Json::parse(text, text + length, nullptr, false);
+  if (!header.is_object()) fail("the header is not the JSON object of a safetensors file");
   NamedTensors tensors;
   for (const auto& [name, entry] : header.items()) {
     if (name == "__metadata__") continue;

@@ -36,7 +36,7 @@ TEST(Safetensors, RoundTrip) {
 TEST(Safetensors, ReadsAFileMadeByHand) {
   const TemporaryFolder folder;
   const std::string header =
-      R"({"__metadata__":{"format":"pt"},"x":{"dtype":"F32","shape":[2],"data_offsets":[1,9]},)"
+      R"({"__metadata__":{"format":"[[[[[\"{"},"x":{"dtype":"F32","shape":[2],"data_offsets":[1,9]},)"
       R"("u":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}  )";
   const std::string path =
       folder.write("x.safetensors", with_length(header, std::string("\x2a\0\0\x80\x3f\0\0\0\xc0", 9)));
@@ -55,8 +55,9 @@ struct Damage {
 TEST(Safetensors, RefusesDamagedHeaders) {
   const TemporaryFolder folder;
   const Damage damages[] = {
-      {"[1]", "the header is no JSON object"},
-      {"{\"x\":", "the header is no JSON object"},
+      {"[1]", "the header is not the JSON object of a safetensors file"},
+      {"{\"x\":", "the header is not the JSON object of a safetensors file"},
+      {R"({"x":{"y":{"z":[[]]}}})", "the header is not the JSON object of a safetensors file"},
       {R"({"x":5})", "tensor 'x' has no element type"},
       {R"({"x":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]}})", "'x' is of type 'F8_E4M3'"},
       {R"({"x":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", "tensor 'x' has no valid shape"},
@@ -87,6 +88,9 @@ TEST(Safetensors, RefusesCutFiles) {
                 read_safetensors(folder.write("b.safetensors", "\xff\xff\xff\xff\xff\xff\xff\x7f"));
               }),
               HasSubstr("the file announces a header of 9223372036854775807 bytes, but has 8 bytes in all"));
+  const std::string large((size_t{1} << 24) + 1, ' ');
+  EXPECT_THAT(message_of([&] { read_safetensors(folder.write("d.safetensors", with_length(large, ""))); }),
+              HasSubstr("the header has 16777217 bytes, more than the 16777216 that are read"));
   const std::string path = folder.path() + "/c.safetensors";
   EXPECT_THAT(message_of([&] {
                 write_safetensors(path, {{"x", Tensor::scalar(1.0f)}, {"x", Tensor::scalar(2.0f)}});
