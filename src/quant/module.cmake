@@ -1,2 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-kvant_module(quant DEPS ops data TEST_DEPS zoo)
+find_package(nlohmann_json REQUIRED)
+find_package(tomlplusplus REQUIRED)
+kvant_module(quant DEPS ops data LIBRARIES nlohmann_json::nlohmann_json tomlplusplus::tomlplusplus TEST_DEPS zoo)

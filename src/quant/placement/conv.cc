@@ -3,7 +3,7 @@
 // x ─ Q ─ DQ ─┐               data:   per tensor
 // w ─ Q ─ DQ ─┤ Conv ─ ...    weight: per output channel (Conv axis 0; ConvTranspose axis 1, grouped: per
 // tensor) b ──────────┘               bias:   stays float
-#include "quant/placement/sites.h"
+#include "quant/placement/layers.h"
 
 namespace kvant::quant {
 namespace {
@@ -16,12 +16,14 @@ int64_t scale_axis(const ir::Node& node) {
 
 }  // namespace
 
+void want_conv(Sites& sites, ir::NodeId id) {
+  sites.want_weighted(id, scale_axis(sites.graph().node(id)), "convolution");
+}
+
 void place_conv(Sites& sites) {
-  const ir::Graph& graph = sites.graph();
-  for (const ir::NodeId id : graph.topological_order()) {
-    const ir::Node& node = graph.node(id);
-    if (node.op != "Conv" && node.op != "ConvTranspose") continue;
-    sites.want_weighted(id, scale_axis(node), "convolution");
+  for (const ir::NodeId id : sites.graph().topological_order()) {
+    const ir::Node& node = sites.graph().node(id);
+    if (node.op == "Conv" || node.op == "ConvTranspose") want_conv(sites, id);
   }
 }
 

@@ -3,7 +3,7 @@
 // x ─ Q ─ DQ ─┐                       data:   per tensor
 // w ─ Q ─ DQ ─┤ Gemm | MatMul ─ ...   weight: per output (Gemm with transB axis 0, else axis 1; more than
 // 2-D: per tensor) b ──────────┘                       bias:   stays float
-#include "quant/placement/sites.h"
+#include "quant/placement/layers.h"
 
 namespace kvant::quant {
 namespace {
@@ -16,12 +16,14 @@ int64_t scale_axis(const ir::Graph& graph, const ir::Node& node) {
 
 }  // namespace
 
+void want_linear(Sites& sites, ir::NodeId id) {
+  sites.want_weighted(id, scale_axis(sites.graph(), sites.graph().node(id)), "linear layer");
+}
+
 void place_linear(Sites& sites) {
-  const ir::Graph& graph = sites.graph();
-  for (const ir::NodeId id : graph.topological_order()) {
-    const ir::Node& node = graph.node(id);
-    if (node.op != "Gemm" && node.op != "MatMul") continue;
-    sites.want_weighted(id, scale_axis(graph, node), "linear layer");
+  for (const ir::NodeId id : sites.graph().topological_order()) {
+    const ir::Node& node = sites.graph().node(id);
+    if (node.op == "Gemm" || node.op == "MatMul") want_linear(sites, id);
   }
 }
 

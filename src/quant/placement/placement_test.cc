@@ -44,7 +44,8 @@ TEST(Placement, ResNetV1BlockWithIdentityShortcutSharesThePair) {
             "next = Conv(y*, next.w*0)\n");
   EXPECT_EQ(placed.report.activation_pairs, 3);  // x0 is shared by c1 and the shortcut
   EXPECT_THAT(placed.layer("a").inputs, ElementsAre(1));
-  EXPECT_THAT(placed.layer("a").reason, HasSubstr("int8: shortcut"));
+  EXPECT_THAT(placed.layer("a").reason,
+              HasSubstr("int8: residual branch of c2: float input would force float output"));
 }
 
 TEST(Placement, ResNetV1DownsampleBlockLeavesTheMainBranch) {
@@ -222,7 +223,7 @@ TEST(Placement, WhatStaysFloatSaysWhy) {
   EXPECT_EQ(placed.layer("bias").reason, "float: adds a constant: a bias, not a shortcut");
   EXPECT_EQ(placed.layer("q").reason, "float: its second operand is computed at run time");
   EXPECT_EQ(placed.layer("t").reason,
-            "float: none of its inputs is a convolution that could compute the addition");
+            "float: none of its inputs is a quantized layer that could compute the addition");
   EXPECT_EQ(placed.layer("e").reason, "float: Exp stays in float");
   for (const ir::NodeId id : placed.graph.topological_order()) EXPECT_NE(placed.graph.node(id).reason, "");
 }

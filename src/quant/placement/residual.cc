@@ -4,15 +4,20 @@
 //                            r ─ Q ─ DQ ─┤ Add ─ ...
 //
 // The shortcut r decides the type that the fused convolution + Add writes: quantized, all of it is one
-// integer kernel; a pair on a would split that kernel. With two convolution branches the longer one (from
-// their fork) stays unquantized.
+// integer kernel; a pair on a would split that kernel. With two such branches one stays unquantized.
+//
+// residual (of the case auto): the longer branch, counted from their fork, stays unquantized, so that the
+// pair is on the shortcut; only behind layers that are quantized, and behind linear ones only where the sum
+// is quantized too (before a LayerNorm the sum of a transformer block is float anyway). shortcut (of residual
+// and the network cases): the first branch stays unquantized, and an Add of no layer's result gets a pair on
+// each input, as in NVIDIA's TensorFlow toolkit.
 #include <algorithm>
 #include <iterator>
-#include <optional>
 #include <set>
 
+#include "base/error.h"
 #include "ir/qdq.h"
-#include "quant/placement/sites.h"
+#include "quant/placement/layers.h"
 
 namespace kvant::quant {
 namespace {
@@ -42,15 +47,15 @@ ValueId before_epilogue(const Graph& graph, const Node& node) {
   return kNone;
 }
 
-// Whether `value` is the result of a quantized convolution that nobody else reads, behind what fuses into it.
-bool is_conv_branch(const Sites& sites, ValueId value) {
+// The layer whose result `value` is, behind what fuses into it and read by nobody else on the way; or kNone.
+NodeId layer_of_branch(const Sites& sites, ValueId value) {
   const Graph& graph = sites.graph();
   size_t readers = 1;
   while (true) {
     const NodeId producer = value == kNone ? kNone : graph.value(value).producer;
-    if (producer == kNone || graph.use_count(value) != readers) return false;
+    if (producer == kNone || graph.use_count(value) != readers) return kNone;
     const Node& node = graph.node(producer);
-    if (node.op == "Conv" || node.op == "ConvTranspose") return sites.is_site(producer, 0);
+    if (is_weighted(node)) return has_weight(sites, producer) ? producer : kNone;
     value = before_epilogue(graph, node);
     readers = is_swish(graph, node) ? 2 : 1;
   }
@@ -88,25 +93,18 @@ bool differ(const Graph& graph, ValueId a, ValueId b) {
   return left && right && *left != *right;
 }
 
-// The input that stays unquantized, or nothing when this Add is no residual connection; `why` then says so.
-std::optional<size_t> main_branch(const Sites& sites, const Node& add, std::string& why) {
-  const Graph& graph = sites.graph();
-  if (graph.is_constant(add.inputs[0]) || graph.is_constant(add.inputs[1])) {
-    why = "adds a constant: a bias, not a shortcut";
-    return std::nullopt;
-  }
-  if (differ(graph, add.inputs[0], add.inputs[1])) {
-    why = "its inputs have different shapes: not a shortcut";
-    return std::nullopt;
-  }
-  const bool first = is_conv_branch(sites, add.inputs[0]);
-  const bool second = is_conv_branch(sites, add.inputs[1]);
-  if (!first && !second) {
-    why = "none of its inputs is a convolution that could compute the addition";
-    return std::nullopt;
-  }
-  if (first && second) return longer_branch(graph, add);
-  return first ? 0 : 1;
+// Why this Add is no residual connection; "" when it may be one.
+std::string not_residual(const Graph& graph, const Node& add) {
+  if (graph.is_constant(add.inputs[0]) || graph.is_constant(add.inputs[1]))
+    return "adds a constant: a bias, not a shortcut";
+  if (differ(graph, add.inputs[0], add.inputs[1])) return "its inputs have different shapes: not a shortcut";
+  return "";
+}
+
+void want_shortcut(Sites& sites, NodeId add, size_t main, NodeId layer) {
+  sites.want_activation(add, static_cast<int>(1 - main),
+                        fmt::format("residual branch of {}: float input would force float output",
+                                    label(sites.graph(), layer)));
 }
 
 }  // namespace
@@ -116,14 +114,49 @@ void place_residual(Sites& sites) {
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);
     if (node.op != "Add" || sites.has_site(id)) continue;
-    std::string why;
-    const std::optional<size_t> main = main_branch(sites, node, why);
-    if (!main) {
-      sites.keep_float(id, why);
+    if (std::string why = not_residual(graph, node); !why.empty()) {
+      sites.keep_float(id, std::move(why));
       continue;
     }
-    sites.want_activation(id, static_cast<int>(1 - *main),
-                          "shortcut: its type is the type that the fused convolution and Add write");
+    NodeId layers[2];
+    for (const size_t i : {size_t{0}, size_t{1}}) {
+      layers[i] = layer_of_branch(sites, node.inputs[i]);
+      if (layers[i] != kNone && !sites.is_site(layers[i], 0)) layers[i] = kNone;
+    }
+    if (layers[0] == kNone && layers[1] == kNone) {
+      sites.keep_float(id, "none of its inputs is a quantized layer that could compute the addition");
+      continue;
+    }
+    const bool both = layers[0] != kNone && layers[1] != kNone;
+    const size_t main = both ? longer_branch(graph, node) : (layers[0] != kNone ? 0 : 1);
+    const std::string& op = graph.node(layers[main]).op;
+    const bool linear = op == "Gemm" || op == "MatMul";
+    if (linear && !sites.reaches_site(node.outputs[0], Sites::Through::Activations)) {
+      sites.keep_float(id, "the sum of a linear layer and its shortcut, which no quantized layer reads");
+      continue;
+    }
+    want_shortcut(sites, id, main, layers[main]);
+  }
+}
+
+void place_shortcut(Sites& sites) {
+  const Graph& graph = sites.graph();
+  for (const NodeId id : graph.topological_order()) {
+    const Node& node = graph.node(id);
+    if (node.op != "Add" || sites.has_site(id)) continue;
+    if (std::string why = not_residual(graph, node); !why.empty()) {
+      sites.keep_float(id, std::move(why));
+      continue;
+    }
+    const NodeId first = layer_of_branch(sites, node.inputs[0]);
+    const NodeId layer = first != kNone ? first : layer_of_branch(sites, node.inputs[1]);
+    if (layer != kNone) {
+      want_shortcut(sites, id, first != kNone ? 0 : 1, layer);
+      continue;
+    }
+    for (const int input : {0, 1})
+      sites.want_activation(id, input,
+                            "sum of two tensors that no layer computes: integers need both quantized");
   }
 }
 
