@@ -54,6 +54,7 @@ const std::vector<ThirdParty> kThirdParty = {
     {"(cuda|cudnn|cublas).*", {"backends/cuda/"}},
     {"dnnl\\.hpp|oneapi/dnnl/.*|dnnl\\.h", {"backends/cpu/"}},
     {"CLI/.*", {"cli/"}},
+    {"toml\\+\\+/.*", {"quant/spec/"}},
 };
 
 constexpr size_t kMaxFileLines = 800;

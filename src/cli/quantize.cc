@@ -10,6 +10,7 @@
 #include "cli/calibration_runner.h"
 #include "cli/data_flags.h"
 #include "cli/model_file.h"
+#include "cli/placement_flags.h"
 #include "cli/target_flags.h"
 #include "formats/model.h"
 #include "ops/ops.h"
@@ -73,12 +74,12 @@ double peak_rss_mb() {
   return static_cast<double>(usage.ru_maxrss) / 1024.0;
 }
 
-quant::QuantizeOptions options_of(const Flags& flags, int64_t samples) {
+quant::QuantizeOptions options_of(const Flags& flags) {
   quant::QuantizeOptions options;
   options.calibration.calibrator = flags.text("calibrator");
   options.calibration.options.percentile = flags.real("percentile", 0.001, 100.0);
-  options.calibration.expected_samples = samples;
   options.bits = static_cast<int>(flags.integer("bits", 2, 8));
+  options.placement = placement_options_of(flags);
   try {
     options.adjust = quant::parse_adjusts(flags.text("adjust"));
   } catch (const Error& error) {
@@ -112,7 +113,10 @@ Result describe(const Flags& flags, const quant::QuantizeResult& quantized, doub
                  {"seconds", seconds},
                  {"peak_rss_mb", peak_rss_mb()},
                  {"adjust", adjust_json(quantized.adjust)},
+                 {"mode", flags.text("mode")},
+                 {"cases", cases_json(flags)},
                  {"layers", std::move(layers)},
+                 {"qdq", pairs_json(report)},
                  {"target", flags.text("target")},
                  {"conversion", to_json(quantized.target)}};
   result.text = table.text() + adjust_text(quantized.adjust) + text_of(quantized.target) +
@@ -126,6 +130,7 @@ Result describe(const Flags& flags, const quant::QuantizeResult& quantized, doub
 
 Result run(const Flags& flags, Progress& progress) {
   require_writable(flags.path("output"));
+  quant::QuantizeOptions options = options_of(flags);
   if (flags.given("save-ranges")) require_writable(flags.path("save-ranges"));
   ir::Graph graph = read_graph(flags.path("MODEL"));
   formats::require_finite_weights(graph);
@@ -149,11 +154,12 @@ Result run(const Flags& flags, Progress& progress) {
   } else if (!flags.given("load-ranges")) {
     throw UsageError("quantize needs --data FORMAT:PATH to calibrate on, or --load-ranges FILE");
   }
+  options.calibration.expected_samples = samples;
   const quant::QuantizeResult quantized =
       noting([&] { return "while quantizing " + flags.text("MODEL"); },
              [&] {
                return quant::quantize(std::move(graph), ops::standard(), calibration,
-                                      calibration_runners(threads), options_of(flags, samples), progress);
+                                      calibration_runners(threads), options, progress);
              });
   if (flags.given("save-ranges")) quant::save_ranges(quantized.table, flags.path("save-ranges"));
   formats::write(quantized.graph, flags.path("output"), {.opset = target_opset(flags)});
@@ -173,6 +179,7 @@ Command quantize() {
     if (flag.name == "data") flag.required = false;
     flags.push_back(std::move(flag));
   }
+  for (Flag& flag : placement_flags()) flags.push_back(std::move(flag));
   const std::vector<Flag> own = {
       {.name = "calibrator",
        .value = "NAME",

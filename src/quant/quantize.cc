@@ -10,6 +10,7 @@
 #include "ir/verify.h"
 #include "quant/adjust/adjust_and_pair.h"
 #include "quant/adjust/fold_batch_norm.h"
+#include "quant/placement/apply_spec.h"
 #include "quant/placement/placement.h"
 
 namespace kvant::quant {
@@ -95,15 +96,20 @@ CalibrationTable ranges_for(const Graph& graph, const Sites& sites, const ir::Op
   return table;
 }
 
+[[noreturn]] void refuse_nothing(const PlaceOptions& placement) {
+  if (placement.mode == PlaceMode::Partial || !placement.spec.layers.empty())
+    fail("nothing to quantize: the spec and the cases leave every layer of the model in float");
+  fail(
+      "nothing to quantize: the model has no Conv, ConvTranspose, Gemm or MatMul with a constant f32 weight");
+}
+
 // Placement, ranges and pairs for a float graph that is ready for them.
 QuantizeResult pair_up(const Graph& floats, const ir::OpTable& ops, const CalibrationSet& data,
                        const RunnerFactory& make_runner, const QuantizeOptions& options, Progress& progress) {
-  const Sites sites = place(floats);
-  if (sites.all().empty()) {
-    fail(
-        "nothing to quantize: the model has no Conv, ConvTranspose, Gemm or MatMul with a constant f32 "
-        "weight");
-  }
+  PlaceOptions placement = options.placement;
+  placement.spec = without_removed(floats, placement.spec);
+  const Sites sites = place(floats, placement);
+  if (sites.all().empty()) refuse_nothing(options.placement);
   check_weights(sites);
   QuantizeResult result;
   result.table = ranges_for(floats, sites, ops, data, make_runner, options, progress);
@@ -135,13 +141,18 @@ void prepare(Graph& graph, const ir::OpTable& ops, bool fold_norms) {
 QuantizeResult quantize(Graph model, const ir::OpTable& ops, CalibrationSet data,
                         const RunnerFactory& make_runner, const QuantizeOptions& options,
                         Progress& progress) {
+  check_options(options.placement);
+  ir::infer_types(model, ops);
+  check_matches(model, options.placement.spec);
+  AdjustOptions adjusting = options.adjusting;
+  adjusting.keep_norms.merge(names_to_keep(model, options.placement.spec));
   prepare(model, ops, false);
   if (reads_again(options.adjust)) data.keep(kKeptBytes);
   const PairUp pairs = [&](const Graph& floats) {
     return pair_up(floats, ops, data, make_runner, options, progress);
   };
-  QuantizeResult result = adjust_and_pair(std::move(model), options.adjust, pairs,
-                                          {ops, data, make_runner, options.adjusting, progress});
+  QuantizeResult result =
+      adjust_and_pair(std::move(model), options.adjust, pairs, {ops, data, make_runner, adjusting, progress});
   TargetOptions target = options.target_options;
   target.ranges = result.table;
   target.drop_output_pairs = false;  // what a spec or the model itself put there was asked for

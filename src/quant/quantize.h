@@ -14,6 +14,7 @@
 #include "quant/calibration_set.h"
 #include "quant/model_runs.h"
 #include "quant/placement/insert.h"
+#include "quant/placement/placement.h"
 #include "quant/targets/target.h"
 
 namespace kvant::quant {
@@ -21,6 +22,7 @@ namespace kvant::quant {
 struct QuantizeOptions {
   CalibrateOptions calibration;
   int bits = 8;                                         // 2 to 8; below 8 simulated in int8
+  PlaceOptions placement;                               // what gets pairs; may give layers bits of their own
   std::vector<std::string> adjust = default_adjusts();  // repair steps: parse_adjusts()
   AdjustOptions adjusting;
   CalibrationTable ranges;          // known already: only tensors that are not here are calibrated
@@ -43,8 +45,9 @@ void prepare(ir::Graph& graph, const ir::OpTable& ops, bool fold_norms = true);
 // prepare(), the repair steps for float graphs, place(), calibrate() what has no range yet, insert_pairs(),
 // the repair steps for QDQ graphs. A symbolic batch stays symbolic; a runner is made for each set of input
 // shapes that occurs. `data` may be empty when options.ranges has all and no step needs it; steps that do go
-// over it several times, and keep up to 512 MiB of it in memory for that. Fails on a model without anything
-// to quantize, and as its parts do.
+// over it several times, and keep up to 512 MiB of it in memory for that. A batch norm that the spec asks to
+// quantize is not folded. Fails on a model without anything to quantize, on a spec that does not fit the
+// model, and as its parts do.
 QuantizeResult quantize(ir::Graph model, const ir::OpTable& ops, CalibrationSet data,
                         const RunnerFactory& make_runner, const QuantizeOptions& options = {},
                         Progress& progress = silent_progress());

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,7 +22,8 @@ namespace kvant::quant {
 
 struct AdjustOptions {
   uint64_t seed = 0;
-  int threads = 1;  // of the steps' own arithmetic; runners have theirs
+  std::set<std::string> keep_norms = {};  // names of batch norms that are not to be folded
+  int threads = 1;                        // of the steps' own arithmetic; runners have theirs
 };
 
 // What a step works on.

@@ -171,17 +171,18 @@ bool fold(Graph& graph, NodeId norm_id) {
 
 }  // namespace
 
-size_t fold_batch_norm(Graph& graph) {
+size_t fold_batch_norm(Graph& graph, const std::set<std::string>& keep) {
   size_t folded = 0;
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);
-    if (!node.erased && node.op == "BatchNormalization" && fold(graph, id)) ++folded;
+    if (node.erased || node.op != "BatchNormalization" || keep.contains(node.name)) continue;
+    if (fold(graph, id)) ++folded;
   }
   return folded;
 }
 
 void adjust_fold_batch_norm(AdjustJob& job) {
-  job.remark = fmt::format("{} batch norms", fold_batch_norm(job.graph));
+  job.remark = fmt::format("{} batch norms", fold_batch_norm(job.graph, job.options.keep_norms));
 }
 
 }  // namespace kvant::quant

@@ -255,6 +255,7 @@ Spec without_removed(const Graph& graph, const Spec& spec) {
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     if (!fitter.fits(spec.layers[i]).empty()) {
       left.layers.push_back(spec.layers[i]);
+      if (left.layers.back().number == 0) left.layers.back().number = static_cast<int>(i) + 1;
     } else if (asks(spec.layers[i])) {
       fail(
           "{}: what it names is gone before pairs are placed: constants and what only passes on its input "

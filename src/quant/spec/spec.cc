@@ -35,16 +35,16 @@ void check_entry(const SpecEntry& entry, const std::string& where) {
 }  // namespace
 
 std::string place_of(const Spec& spec, size_t index) {
-  std::string text = fmt::format("spec entry {}", index + 1);
+  const int number = spec.layers[index].number;
+  std::string text = fmt::format("spec entry {}", number > 0 ? static_cast<size_t>(number) : index + 1);
   if (const int line = spec.layers[index].line; line > 0) text += fmt::format(" (line {})", line);
   return text;
 }
 
 std::string describe(const Spec& spec, size_t index) {
   const SpecEntry& entry = spec.layers[index];
-  std::string text = fmt::format("spec entry {} (", index + 1);
-  if (entry.line > 0) text += fmt::format("line {}, ", entry.line);
-  return text + (entry.name.empty() ? "class '" + entry.layer_class : "name '" + entry.name) + "')";
+  return place_of(spec, index) +
+         (entry.name.empty() ? ", class '" + entry.layer_class : ", name '" + entry.name) + "'";
 }
 
 void check_spec(const Spec& spec) {

@@ -20,6 +20,7 @@ struct SpecEntry {
   int bits = 0;                  // 2 to 8; 0: the class entry's, or the model's
   std::string calibrator = {};   // of its activations; "": the class entry's, or the model's
   int line = 0;                  // of the file; 0: not from one that tells
+  int number = 0;                // in the user's spec, from 1; 0: its position here
   friend bool operator==(const SpecEntry&, const SpecEntry&) = default;
 };
 
@@ -31,7 +32,7 @@ struct Spec {
 
 // "spec entry 2 (line 14)", counted from 1.
 std::string place_of(const Spec& spec, size_t index);
-// The same and what it speaks of: "spec entry 2 (name 'conv*')".
+// The same and what it speaks of: "spec entry 2 (line 14), name 'conv*'".
 std::string describe(const Spec& spec, size_t index);
 
 // Fails, naming the entry, on one with both name and class or neither, on bits outside 2 to 8, on a negative

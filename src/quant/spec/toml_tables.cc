@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "quant/spec/toml_tables.h"
 
+#define TOML_HEADER_ONLY 1
 #include <toml++/toml.h>
 
 #include "base/error.h"
