@@ -84,6 +84,8 @@ CalibrationTable ranges_for(const Graph& graph, const Sites& sites, const ir::Op
   }
   CalibrateOptions calibration = options.calibration;
   calibration.options.bits = options.bits;
+  calibration.bits_of.merge(bits_of(sites, options.bits));
+  calibration.calibrator_of.merge(calibrators_of(sites));
   ModelRuns runners(graph, ops, make_runner);
   CalibrationTable table = calibrate(
       graph, missing,

@@ -29,16 +29,34 @@ std::optional<ir::Quantized> shareable_pair(const Graph& graph, ValueId value) {
   return std::nullopt;
 }
 
+using Readers = std::map<ValueId, std::vector<Sites::Key>>;
+
 // Tensors that get a pair or are read through one that is there, with the sites that read them (none for an
 // output that no site reads).
-std::map<ValueId, std::vector<Sites::Key>> activations(const Sites& sites) {
-  std::map<ValueId, std::vector<Sites::Key>> result;
+Readers activations(const Sites& sites) {
+  Readers result;
   for (const auto& [key, site] : sites.all()) {
     if (site.weight || site.present) continue;
     result[sites.graph().node(key.first).inputs[static_cast<size_t>(key.second)]].push_back(key);
   }
   for (const auto& [value, output] : sites.outputs()) result[value];
   return result;
+}
+
+// The bits of the pair on `value`: the most that a weighted layer or a rule asks for among the readers of its
+// scale group.
+int pair_bits(const Sites& sites, const Readers& readers, ValueId value, int default_bits) {
+  int bits = 0;
+  for (const ValueId member : sites.scale_group(value)) {
+    const auto found = readers.find(member);
+    if (found == readers.end()) continue;
+    for (const Sites::Key& key : found->second) {
+      const int own = sites.all().at(key).bits;
+      if (own > 0 || is_weighted(sites.graph().node(key.first)))
+        bits = std::max(bits, own > 0 ? own : default_bits);
+    }
+  }
+  return bits == 0 ? default_bits : bits;
 }
 
 QuantParams params_of_weight(const Graph& graph, const Sites::Key& key, int64_t axis, int bits) {
@@ -65,7 +83,7 @@ class Inserter {
     std::vector<Pending> pending;
     for (const auto& [value, keys] : activations_) {
       const auto pair = shareable_pair(graph_, value);
-      const int bits = bits_of_group(value);
+      const int bits = pair_bits(sites_, activations_, value, default_bits_);
       pending.push_back({value, bits, pair ? 0.0f : activation_scale(value, bits), pair, {}});
       if (sites_.outputs().contains(value)) pending.back().readers = float_readers(value);
     }
@@ -88,26 +106,6 @@ class Inserter {
   }
 
  private:
-  // The bits that the readers of one tensor ask for; 0 when none of them does.
-  int wanted_bits(ValueId value) const {
-    const auto found = activations_.find(value);
-    int bits = 0;
-    if (found == activations_.end()) return bits;
-    for (const Sites::Key& key : found->second) {
-      const int own = sites_.all().at(key).bits;
-      if (own > 0 || is_weighted(sites_.graph().node(key.first))) {
-        bits = std::max(bits, own > 0 ? own : default_bits_);
-      }
-    }
-    return bits;
-  }
-
-  int bits_of_group(ValueId value) const {
-    int bits = 0;
-    for (const ValueId member : sites_.scale_group(value)) bits = std::max(bits, wanted_bits(member));
-    return bits == 0 ? default_bits_ : bits;
-  }
-
   float activation_scale(ValueId value, int bits) const {
     float amax = 0;
     bool known = false;
@@ -219,7 +217,7 @@ class Inserter {
   const Sites& sites_;
   const CalibrationTable& table_;
   int default_bits_;
-  std::map<ValueId, std::vector<Sites::Key>> activations_;
+  Readers activations_;
   std::map<NodeId, int> bits_of_pair_;
 };
 
@@ -302,6 +300,16 @@ std::map<std::string, std::string> calibrators_of(const Sites& sites) {
       const std::string& wanted = sites.all().at(key).calibrator;
       if (!wanted.empty()) result[sites.graph().value(value).name] = wanted;
     }
+  }
+  return result;
+}
+
+std::map<std::string, int> bits_of(const Sites& sites, int bits) {
+  std::map<std::string, int> result;
+  const Readers readers = activations(sites);
+  for (const auto& [value, keys] : readers) {
+    if (!shareable_pair(sites.graph(), value))
+      result[sites.graph().value(value).name] = pair_bits(sites, readers, value, bits);
   }
   return result;
 }

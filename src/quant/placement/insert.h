@@ -46,6 +46,9 @@ std::vector<std::string> tensors_to_calibrate(const Sites& sites);
 // tensor disagree, the last node in the graph decides.
 std::map<std::string, std::string> calibrators_of(const Sites& sites);
 
+// Of those, the bits of each pair where the model's are `bits`.
+std::map<std::string, int> bits_of(const Sites& sites, int bits);
+
 // Fails, naming the node, on NaN or infinity in a weight that gets a pair.
 void check_weights(const Sites& sites);
 
