@@ -7,6 +7,7 @@
 #include "formats/model.h"
 #include "ir/qdq.h"
 #include "ir/statistics.h"
+#include "quant/adjust/fold_batch_norm.h"
 #include "report/table.h"
 #include "train/loader_source.h"
 
@@ -71,6 +72,11 @@ double real_or(const Flags& flags, const std::string& name, const std::string& f
   return flags.given(name) ? flags.real(name, low, high) : std::stod(fallback);
 }
 
+train::BestBy best_by_named(const std::string& name) {
+  if (name == "top1") return train::BestBy::Top1;
+  return name == "agreement" ? train::BestBy::Agreement : train::BestBy::Divergence;
+}
+
 train::TrainOptions options_of(const Flags& flags, bool qdq, const std::filesystem::path& output) {
   const Recipe& recipe = qdq ? kFineTune : kFromScratch;
   train::TrainOptions options;
@@ -84,8 +90,17 @@ train::TrainOptions options_of(const Flags& flags, bool qdq, const std::filesyst
   options.momentum = flags.real("momentum", 0, 1);
   options.label_smoothing = flags.real("label-smoothing", 0, 0.99);
   options.clip_norm = flags.real("clip-norm", 0, 1e9);
-  options.frozen_statistics = flags.on("freeze-bn");
-  options.ranges = flags.text("ranges") == "learned" ? train::Ranges::Learned : train::Ranges::Fixed;
+  options.nesterov = flags.on("nesterov");
+  if (flags.on("freeze-bn")) options.freeze_batch_norm = 0;
+  if (flags.given("freeze-batch-norm")) options.freeze_batch_norm = flags.real("freeze-batch-norm", 0, 1e6);
+  options.ranges = train::ranges_named(flags.text("ranges"));
+  if (flags.given("freeze-ranges")) options.freeze_ranges = flags.real("freeze-ranges", 0, 1e6);
+  options.range_momentum = flags.real("range-momentum", 0, 1);
+  options.scale_learning_rate = flags.real("scale-lr", 0, 1000);
+  options.distill_weight = flags.real("distill-weight", 0, 1);
+  options.distill_temperature = flags.real("distill-temperature", 0, 1000);
+  options.keep_best = flags.text("keep") == "best";
+  if (flags.given("best-by")) options.best_by = best_by_named(flags.text("best-by"));
   options.seed = static_cast<uint64_t>(flags.integer("seed", 0, INT64_MAX));
   options.threads = threads_of(flags);
   options.checkpoint =
@@ -95,37 +110,84 @@ train::TrainOptions options_of(const Flags& flags, bool qdq, const std::filesyst
   return options;
 }
 
-Result describe(const Flags& flags, const train::TrainResult& trained) {
-  Result result;
-  const auto fraction = [](double percent) { return percent < 0 ? Json() : Json(percent / 100.0); };
-  const auto percent = [](double value) {
-    return value < 0 ? std::string("-") : fmt::format("{:.2f} %", value);
-  };
+const char* name_of(train::BestBy by) {
+  switch (by) {
+    case train::BestBy::Top1:
+      return "top1";
+    case train::BestBy::Agreement:
+      return "agreement";
+    case train::BestBy::Divergence:
+      return "divergence";
+  }
+  return "";
+}
+
+Json fraction(double percent) { return percent < 0 ? Json() : Json(percent / 100.0); }
+Json number(double value) { return value < 0 ? Json() : Json(value); }
+std::string percent_text(double value) {
+  return value < 0 ? std::string("-") : fmt::format("{:.2f} %", value);
+}
+std::string number_text(double value) { return value < 0 ? std::string("-") : fmt::format("{:.5f}", value); }
+
+Json history_json(const train::TrainResult& trained) {
   Json history = Json::array();
-  report::Table table({"epoch", "loss", "train top-1", "val top-1", "seconds"},
-                      {report::Align::Right, report::Align::Right, report::Align::Right, report::Align::Right,
-                       report::Align::Right});
   for (const train::EpochRecord& e : trained.history) {
     history.push_back({{"epoch", e.epoch},
                        {"loss", e.loss},
                        {"train_top1", fraction(e.train_top1)},
-                       {"val_top1", fraction(e.val_top1)},
+                       {"val_top1", fraction(e.val.top1)},
+                       {"val_agreement", fraction(e.val.agreement)},
+                       {"val_divergence", number(e.val.divergence)},
                        {"seconds", e.seconds}});
-    table.add({std::to_string(e.epoch), fmt::format("{:.4f}", e.loss), percent(e.train_top1),
-               percent(e.val_top1), fmt::format("{:.1f}", e.seconds)});
   }
+  return history;
+}
+
+std::string history_text(const train::TrainResult& trained) {
+  bool taught = trained.start_val.agreement >= 0;
+  for (const train::EpochRecord& e : trained.history) taught = taught || e.val.agreement >= 0;
+  std::vector<std::string> columns{"epoch", "loss", "train top-1", "val top-1"};
+  if (taught) columns.insert(columns.end(), {"agreement", "divergence"});
+  columns.emplace_back("seconds");
+  report::Table table(columns, std::vector<report::Align>(columns.size(), report::Align::Right));
+  const auto add = [&](std::vector<std::string> cells, const train::Scores& val, std::string seconds) {
+    cells.push_back(percent_text(val.top1));
+    if (taught) cells.insert(cells.end(), {percent_text(val.agreement), number_text(val.divergence)});
+    cells.push_back(std::move(seconds));
+    table.add(cells);
+  };
+  if (trained.start_val != train::Scores{}) add({"0", "-", "-"}, trained.start_val, "-");
+  for (const train::EpochRecord& e : trained.history) {
+    add({std::to_string(e.epoch), fmt::format("{:.4f}", e.loss), percent_text(e.train_top1)}, e.val,
+        fmt::format("{:.1f}", e.seconds));
+  }
+  return table.text();
+}
+
+Result describe(const Flags& flags, const train::TrainResult& trained, size_t folded) {
+  Result result;
   result.json = {{"output", flags.text("output")},
                  {"epochs", trained.history.size()},
-                 {"history", std::move(history)},
-                 {"best_val_top1", fraction(trained.best_val_top1)},
+                 {"history", history_json(trained)},
+                 {"best_val_top1", fraction(trained.best_val.top1)},
+                 {"best_val_agreement", fraction(trained.best_val.agreement)},
+                 {"best_val_divergence", number(trained.best_val.divergence)},
+                 {"best_by", trained.best_val == train::Scores{} ? Json() : Json(name_of(trained.best_by))},
                  {"best_epoch", trained.best_epoch},
-                 {"start_val_top1", fraction(trained.start_val_top1)},
+                 {"start_val_top1", fraction(trained.start_val.top1)},
+                 {"start_val_agreement", fraction(trained.start_val.agreement)},
+                 {"start_val_divergence", number(trained.start_val.divergence)},
+                 {"folded_batch_norms", folded},
                  {"images_per_second", trained.images_per_second()}};
-  result.text =
-      table.text() + fmt::format("\n{}: {:.0f} images/s", flags.text("output"), trained.images_per_second());
-  if (trained.best_val_top1 >= 0)
+  result.text = history_text(trained) +
+                fmt::format("\n{}: {:.0f} images/s", flags.text("output"), trained.images_per_second());
+  if (trained.best_val.top1 >= 0) {
     result.text +=
-        fmt::format(", best val top-1 {:.2f} % (epoch {})", trained.best_val_top1, trained.best_epoch);
+        fmt::format(", best val top-1 {:.2f} % (epoch {})", trained.best_val.top1, trained.best_epoch);
+  } else if (trained.best_val.agreement >= 0) {
+    result.text += fmt::format(", best agreement with the teacher {:.2f} % (epoch {})",
+                               trained.best_val.agreement, trained.best_epoch);
+  }
   result.text += "\n";
   return result;
 }
@@ -151,11 +213,14 @@ Result run(const Flags& flags, Progress& progress) {
   const train::TrainResult trained = noting(
       [&] { return "while training " + flags.text("MODEL"); },
       [&] { return train::train(graph, source, validation ? &*validation : nullptr, options, progress); });
+  // Behind weights of integer codes a batch norm folds without changing one of them (in a float model it
+  // stays: quantize folds it, after training has ended).
+  const size_t folded = qdq ? quant::fold_batch_norm(graph) : 0;
   graph.metadata[std::string(data::kPreprocessKey)] = data::to_text(preprocess);
   formats::write(graph, output);
   std::error_code ignored;
   std::filesystem::remove(options.checkpoint, ignored);
-  Result result = describe(flags, trained);
+  Result result = describe(flags, trained, folded);
   result.notes = notes;
   return result;
 }
@@ -200,15 +265,44 @@ Command train() {
        .help = fmt::format("not on biases and norms (default {}; QDQ {})", kFromScratch.weight_decay,
                            kFineTune.weight_decay)},
       {.name = "momentum", .value = "X", .help = "of SGD", .fallback = "0.9"},
+      {.name = "nesterov", .value = "", .help = "Nesterov's form of momentum"},
       {.name = "label-smoothing", .value = "X", .help = "share given to the other classes", .fallback = "0"},
       {.name = "clip-norm", .value = "X", .help = "largest gradient norm, 0: none", .fallback = "0"},
-      {.name = "freeze-bn", .value = "", .help = "batch norms use and keep their running statistics"},
+      {.name = "freeze-bn", .value = "", .help = "the same as --freeze-batch-norm 0"},
+      {.name = "freeze-batch-norm",
+       .value = "EPOCH",
+       .help = "after so many epochs batch norms use and keep their running statistics"},
       {.name = "ranges",
        .value = "MODE",
-       .help = "of quantization scales in QAT",
+       .help = "quantization scales in QAT: as calibrated, of the last batch, a moving average, or trained "
+               "(LSQ)",
        .fallback = "fixed",
-       .choices = {"fixed", "learned"}},
+       .choices = train::ranges_names()},
+      {.name = "range-momentum",
+       .value = "X",
+       .help = "of --ranges average: share of the old scale at each step",
+       .fallback = "0.99"},
+      {.name = "scale-lr",
+       .value = "FACTOR",
+       .help = "of --ranges learned: on the learning rate of scales",
+       .fallback = "0.05"},
+      {.name = "freeze-ranges", .value = "EPOCH", .help = "after so many epochs no scale changes any more"},
       {.name = "distill", .value = "MODEL", .help = "float model whose outputs are imitated"},
+      {.name = "distill-weight",
+       .value = "X",
+       .help = "share of the teacher in the loss; at 1 the images need no labels",
+       .fallback = "0.5"},
+      {.name = "distill-temperature", .value = "T", .help = "softens both outputs", .fallback = "4"},
+      {.name = "keep",
+       .value = "WHICH",
+       .help = "the epoch to write when there is a validation set",
+       .fallback = "best",
+       .choices = {"best", "last"}},
+      {.name = "best-by",
+       .value = "WHAT",
+       .help = "what is best on the validation set: labels, or nearness to the teacher (default: top1; "
+               "without labels divergence)",
+       .choices = {"top1", "agreement", "divergence"}},
       {.name = "pad-crop",
        .value = "N",
        .help = "augmentation: pad by N pixels, crop at random",

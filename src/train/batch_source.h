@@ -13,7 +13,7 @@ namespace kvant::train {
 
 struct LabelledBatch {
   Tensor images;                // f32 [N, ...]
-  std::vector<int64_t> labels;  // N of them
+  std::vector<int64_t> labels;  // N of them; none in a source that is not labelled
 };
 
 class BatchSource {
@@ -22,6 +22,7 @@ class BatchSource {
   // Batches and images of one epoch.
   virtual int64_t batches() const = 0;
   virtual int64_t images() const = 0;
+  virtual bool labelled() const { return true; }
   // Goes to batch `batch` of `epoch`. The same epoch and batch are the same bytes, every time.
   virtual void seek(int64_t epoch, int64_t batch) = 0;
   // The next batch of the epoch; nothing at its end.

@@ -12,7 +12,7 @@ namespace kvant::train {
 namespace {
 
 constexpr std::string_view kMagic = "kvanttrn";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 // magic, version, reserved, payload bytes, checksum
 constexpr size_t kHeader = 8 + 4 + 4 + 8 + 8;
 
@@ -77,33 +77,50 @@ class Reader {
   std::span<const std::byte> bytes_;
 };
 
+void write_scores(Writer& out, const Scores& scores) {
+  for (const double v : {scores.top1, scores.agreement, scores.divergence}) out.number(v);
+}
+
+Scores read_scores(Reader& in) {
+  Scores scores;
+  scores.top1 = in.number<double>();
+  scores.agreement = in.number<double>();
+  scores.divergence = in.number<double>();
+  return scores;
+}
+
 void write_result(Writer& out, const TrainResult& result) {
-  out.number(result.start_val_top1);
-  out.number(result.best_val_top1);
+  write_scores(out, result.start_val);
+  write_scores(out, result.best_val);
+  out.number(static_cast<int32_t>(result.best_by));
   out.number(result.best_epoch);
   out.number(result.images_seen);
   out.number(result.train_seconds);
   out.number<uint64_t>(result.history.size());
   for (const EpochRecord& record : result.history) {
     out.number(record.epoch);
-    for (const double v : {record.loss, record.train_top1, record.val_top1, record.seconds}) out.number(v);
+    for (const double v : {record.loss, record.train_top1, record.seconds}) out.number(v);
+    write_scores(out, record.val);
   }
 }
 
 TrainResult read_result(Reader& in) {
   TrainResult result;
-  result.start_val_top1 = in.number<double>();
-  result.best_val_top1 = in.number<double>();
+  result.start_val = read_scores(in);
+  result.best_val = read_scores(in);
+  const auto best_by = in.number<int32_t>();
+  if (best_by < 0 || best_by > static_cast<int32_t>(BestBy::Divergence)) fail("its content does not add up");
+  result.best_by = static_cast<BestBy>(best_by);
   result.best_epoch = in.number<int64_t>();
   result.images_seen = in.number<int64_t>();
   result.train_seconds = in.number<double>();
-  result.history.resize(in.count(5 * 8));
+  result.history.resize(in.count(7 * 8));
   for (EpochRecord& record : result.history) {
     record.epoch = in.number<int64_t>();
     record.loss = in.number<double>();
     record.train_top1 = in.number<double>();
-    record.val_top1 = in.number<double>();
     record.seconds = in.number<double>();
+    record.val = read_scores(in);
   }
   return result;
 }

@@ -24,7 +24,7 @@ class CheckpointTest : public testing::Test {
     checkpoint_.step = 11;
     checkpoint_.loss_sum = 1.5;
     checkpoint_.result.history = {{1, 0.5, 90.0, 91.0, 3.0}, {2, 0.25, 92.0, 93.0, 3.5}};
-    checkpoint_.result.best_val_top1 = 93.0;
+    checkpoint_.result.best_val.top1 = 93.0;
     checkpoint_.state = {{1, 2, 3}, {}, {4}};
     checkpoint_.best = {{5}};
   }
@@ -57,7 +57,7 @@ TEST_F(CheckpointTest, ComesBackAsItWas) {
   EXPECT_EQ(back.step, 11);
   EXPECT_EQ(back.loss_sum, 1.5);
   ASSERT_EQ(back.result.history.size(), 2u);
-  EXPECT_EQ(back.result.history[1].val_top1, 93.0);
+  EXPECT_EQ(back.result.history[1].val.top1, 93.0);
 }
 
 TEST_F(CheckpointTest, RefusesWhatItCannotResume) {

@@ -80,4 +80,22 @@ KVANT_CLONES float max_magnitude(const float* x, int64_t n) {
   return best;
 }
 
+KVANT_CLONES void widen_range(const float* x, int64_t n, float* low, float* high) {
+  float least = *low, most = *high;
+#pragma omp simd reduction(min : least) reduction(max : most)
+  for (int64_t i = 0; i < n; ++i) {
+    least = x[i] < least ? x[i] : least;
+    most = x[i] > most ? x[i] : most;
+  }
+  *low = least;
+  *high = most;
+}
+
+float covering_scale(float least, float most, float low, float high) {
+  if (low == -high - 1) low = -high;
+  const float above = high > 0 && most > 0 ? most / high : 0.0f;
+  const float below = low < 0 && least < 0 ? least / low : 0.0f;
+  return std::max(above, below);
+}
+
 }  // namespace kvant::train

@@ -24,4 +24,12 @@ double fake_quantize_backward_scale(const float* x, const float* g, float* gx, i
 // max |x|; 0 for n == 0. NaN is passed over.
 float max_magnitude(const float* x, int64_t n);
 
+// Widens [*low, *high] to hold every x. NaN is passed over.
+void widen_range(const float* x, int64_t n, float* low, float* high);
+
+// The smallest scale whose codes low..high (without the zero point; low <= 0 <= high) reach from `least` to
+// `most`; 0 when the range is empty. Where the codes are an integer type's symmetric ones (-128..127) the
+// lowest is left out, so that it is max(|least|, |most|) / high.
+float covering_scale(float least, float most, float low, float high);
+
 }  // namespace kvant::train

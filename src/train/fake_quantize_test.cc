@@ -91,5 +91,29 @@ TEST(FakeQuantize, MaxMagnitude) {
   EXPECT_EQ(max_magnitude(x.data(), 0), 0.0f);
 }
 
+TEST(FakeQuantize, RangesWidenAndPassNaNOver) {
+  std::vector<float> x(1000, 0.25f);
+  x[3] = -2.0f;
+  x[700] = 5.0f;
+  x[701] = std::numeric_limits<float>::quiet_NaN();
+  float low = 0, high = 1;
+  widen_range(x.data(), 1000, &low, &high);
+  EXPECT_EQ(low, -2.0f);
+  EXPECT_EQ(high, 5.0f);
+  widen_range(x.data(), 0, &low, &high);
+  EXPECT_EQ(high, 5.0f);
+}
+
+TEST(FakeQuantize, TheCoveringScaleIsTheSmallestThatReachesBothEnds) {
+  EXPECT_EQ(covering_scale(-1.0f, 2.54f, -127, 127), 2.54f / 127);  // symmetric: the larger side
+  EXPECT_EQ(covering_scale(-2.54f, 1.0f, -128, 127), 2.54f / 127);  // ... without code -128
+  EXPECT_EQ(covering_scale(0.0f, 5.1f, 0, 255), 5.1f / 255);        // uint8 with zero point 0
+  EXPECT_EQ(covering_scale(-3.0f, 5.1f, 0, 255), 5.1f / 255);       // what lies below cannot be reached
+  EXPECT_EQ(covering_scale(-1.0f, 1.0f, -100, 155), 1.0f / 100);    // uint8 with zero point 100
+  EXPECT_EQ(covering_scale(0.0f, 0.0f, -127, 127), 0.0f);
+  const float infinity = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(covering_scale(infinity, -infinity, -127, 127), 0.0f);  // of no value at all
+}
+
 }  // namespace
 }  // namespace kvant::train

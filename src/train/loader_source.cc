@@ -25,8 +25,9 @@ LoaderSource::LoaderSource(data::Dataset dataset, data::LoaderOptions options)
     : identity_(identify(dataset, options)),
       images_(options.tail == data::Tail::Drop ? dataset.size() / options.batch * options.batch
                                                : dataset.size()),
+      labelled_(dataset.labelled()),
       loader_(dataset, endless(options)) {
-  dataset.require_labels();
+  if (labelled_) dataset.require_labels();
 }
 
 void LoaderSource::seek(int64_t epoch, int64_t batch) {
@@ -44,7 +45,8 @@ std::optional<LabelledBatch> LoaderSource::next() {
     return std::nullopt;
   }
   batch_ = batch->index + 1;
-  return LabelledBatch{std::move(batch->samples), batch->labels.to_ints()};
+  return LabelledBatch{std::move(batch->samples),
+                       labelled_ ? batch->labels.to_ints() : std::vector<int64_t>()};
 }
 
 }  // namespace kvant::train

@@ -9,10 +9,11 @@ namespace kvant::train {
 
 class LoaderSource final : public BatchSource {
  public:
-  // Fails if the dataset has no labels. `options.epochs` is of no matter here.
+  // `options.epochs` is of no matter here.
   LoaderSource(data::Dataset dataset, data::LoaderOptions options);
   int64_t batches() const override { return loader_.batches(); }
   int64_t images() const override { return images_; }
+  bool labelled() const override { return labelled_; }
   void seek(int64_t epoch, int64_t batch) override;
   std::optional<LabelledBatch> next() override;
   std::string identity() const override { return identity_; }
@@ -20,6 +21,7 @@ class LoaderSource final : public BatchSource {
  private:
   std::string identity_;
   int64_t images_;
+  bool labelled_;
   data::Loader loader_;
   int64_t epoch_ = 0, batch_ = 0;  // what the loader gives next
 };

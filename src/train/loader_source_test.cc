@@ -119,13 +119,14 @@ TEST(LoaderSource, IdentityTellsRunsApart) {
   EXPECT_EQ(identity(40, other), here) << "threads do not change the batches";
 }
 
-TEST(LoaderSource, UnlabelledDataAreRefused) {
-  try {
-    LoaderSource source(numbers(8, false), shuffled(data::Tail::Keep));
-    FAIL() << "accepted";
-  } catch (const Error& error) {
-    EXPECT_THAT(error.what(), HasSubstr("label"));
-  }
+TEST(LoaderSource, UnlabelledDataSaySo) {
+  LoaderSource unlabelled(numbers(8, false), shuffled(data::Tail::Keep));
+  EXPECT_FALSE(unlabelled.labelled());
+  const auto batch = unlabelled.next();
+  ASSERT_TRUE(batch.has_value());
+  EXPECT_GT(batch->images.dim(0), 0);
+  EXPECT_TRUE(batch->labels.empty());
+  EXPECT_TRUE(LoaderSource(numbers(8), shuffled(data::Tail::Keep)).labelled());
 }
 
 }  // namespace

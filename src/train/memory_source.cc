@@ -12,7 +12,7 @@ MemorySource::MemorySource(Tensor images, std::vector<int64_t> labels, int64_t b
                            std::optional<uint64_t> shuffle_seed)
     : images_(std::move(images)), labels_(std::move(labels)), batch_(batch), seed_(shuffle_seed) {
   if (images_.rank() == 0 || images_.dim(0) == 0) fail("there are no images");
-  if (images_.dim(0) != static_cast<int64_t>(labels_.size())) {
+  if (!labels_.empty() && images_.dim(0) != static_cast<int64_t>(labels_.size())) {
     fail("{} images have {} labels", images_.dim(0), labels_.size());
   }
   if (batch_ < 1 || (seed_ && batch_ > images_.dim(0)))
@@ -27,7 +27,7 @@ int64_t MemorySource::batches() const {
 int64_t MemorySource::images() const { return seed_ ? batches() * batch_ : images_.dim(0); }
 
 void MemorySource::seek(int64_t epoch, int64_t batch) {
-  order_.resize(labels_.size());
+  order_.resize(static_cast<size_t>(images_.dim(0)));
   std::iota(order_.begin(), order_.end(), int64_t{0});
   next_ = batch;
   if (!seed_) return;
@@ -47,7 +47,7 @@ std::optional<LabelledBatch> MemorySource::next() {
   for (int64_t i = begin; i < end; ++i) {
     const int64_t sample = order_[static_cast<size_t>(i)];
     std::copy_n(from.begin() + sample * each, each, to.begin() + (i - begin) * each);
-    batch.labels.push_back(labels_[static_cast<size_t>(sample)]);
+    if (!labels_.empty()) batch.labels.push_back(labels_[static_cast<size_t>(sample)]);
   }
   return batch;
 }

@@ -8,12 +8,13 @@ namespace kvant::train {
 
 class MemorySource final : public BatchSource {
  public:
-  // `images` [N, ...] f32, `labels` N. A last batch that is not full is dropped when shuffling, kept
-  // otherwise.
+  // `images` [N, ...] f32, `labels` N, or none at all. A last batch that is not full is dropped when
+  // shuffling, kept otherwise.
   MemorySource(Tensor images, std::vector<int64_t> labels, int64_t batch,
                std::optional<uint64_t> shuffle_seed = {});
   int64_t batches() const override;
   int64_t images() const override;
+  bool labelled() const override { return !labels_.empty(); }
   void seek(int64_t epoch, int64_t batch) override;
   std::optional<LabelledBatch> next() override;
   std::string identity() const override;

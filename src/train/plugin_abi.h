@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-#define KVANT_TRAIN_ABI 1u
+#define KVANT_TRAIN_ABI 2u
 
 typedef enum {
   KVANT_TRAIN_F32,
@@ -53,7 +53,11 @@ typedef struct {
 
 /* ONNX operators at kvant's opset, and one of ours:
  *   FakeQuantize(x, scale) {axis (-1: per tensor), low[], high[] (codes without the zero point; 1 or one per
- * channel), follow (1: x is a trained constant and the scale is max|x| / high after every step)} */
+ *     channel), activation (1: axis 0 of x is the batch),
+ *     follow (x is a trained constant; after every step the scale is  1: the share of max|x| / high that it
+ *     was at the start,  2: max|x| / high),
+ *     track (every training pass sets the scale from its x, before it is used:  1: to the smallest that
+ *     covers min(x)..max(x),  2: to the moving average of that)} */
 typedef struct {
   const char* op;
   const char* name;
@@ -70,7 +74,7 @@ typedef enum {
   KVANT_TRAIN_WEIGHT,    /* trained, with weight decay */
   KVANT_TRAIN_PARAMETER, /* trained, without */
   KVANT_TRAIN_STATISTIC, /* running mean or variance of a BatchNormalization */
-  KVANT_TRAIN_SCALE,     /* quantization scale that follows its weights */
+  KVANT_TRAIN_SCALE,     /* quantization scale that follows its weights or its batches */
   KVANT_TRAIN_LEARNED    /* quantization scale trained by gradient (LSQ) */
 } kvant_train_role;
 
@@ -97,7 +101,6 @@ typedef struct {
   int32_t training;  /* 0: forward passes only, no gradients, no optimizer state */
   int32_t optimizer; /* 0: SGD with momentum, 1: AdamW */
   int32_t nesterov;
-  int32_t frozen_statistics; /* 1: BatchNormalization uses and keeps its running statistics */
   int32_t channels_last;
   double momentum;
   double beta1, beta2, epsilon; /* AdamW */
@@ -105,17 +108,21 @@ typedef struct {
   double label_smoothing;
   double clip_norm;           /* 0: no clipping */
   double scale_learning_rate; /* of learned scales, as a factor on the learning rate */
+  double range_momentum;      /* share of the old value in a moving average of scales */
   double distill_weight;      /* share of the teacher's term in the loss, 0 without a teacher */
   double distill_temperature;
 } kvant_train_settings;
 
 typedef struct {
-  const kvant_train_tensor* images;  /* f32 [N, ...] */
-  const int64_t* labels;             /* N of them, in [0, classes) */
+  const kvant_train_tensor* images; /* f32 [N, ...] */
+  const int64_t* labels;            /* N of them, in [0, classes); null: the teacher's choice counts as right,
+                                     * which needs a teacher with a weight of 1 */
   const kvant_train_tensor* teacher; /* logits [N, classes], or null */
   double learning_rate;
-  int64_t step;  /* 1 for the first; AdamW's bias correction */
-  uint64_t seed; /* of this step's random numbers (Dropout) */
+  int64_t step;              /* 1 for the first; AdamW's bias correction */
+  uint64_t seed;             /* of this step's random numbers (Dropout) */
+  int32_t frozen_statistics; /* 1: BatchNormalization uses and keeps its running statistics */
+  int32_t frozen_ranges;     /* 1: no quantization scale changes, whatever its role */
 } kvant_train_batch;
 
 typedef struct {

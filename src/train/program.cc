@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/program.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <deque>
 #include <map>
 #include <set>
 
 #include "base/error.h"
+#include "base/nearest.h"
 #include "train/roles.h"
 
 namespace kvant::train {
@@ -132,7 +135,8 @@ class ProgramBuilder {
     storage_.value_count = static_cast<int32_t>(graph_.value_capacity());
     for (const ir::ValueId output : graph_.outputs()) storage_.outputs.push_back(output);
     KVANT_CHECK(!storage_.outputs.empty(), "a graph without outputs");
-    if (options_.training) storage_.outputs = {loss_input(storage_.outputs[0])};
+    if (options_.training || options_.logits) leave_out_softmax(storage_.outputs[0]);
+    if (options_.training) storage_.outputs.resize(1);
     for (const ir::ValueId value : options_.extra_outputs) storage_.outputs.push_back(value);
     const std::vector<ir::NodeId> order = graph_.topological_order();
     find_pairs(order);
@@ -147,11 +151,22 @@ class ProgramBuilder {
   }
 
  private:
-  // Output 0, or what goes into a final Softmax.
-  ir::ValueId loss_input(ir::ValueId output) const {
-    const ir::Node* node = graph_.producer(output);
-    const bool softmax = node != nullptr && (node->op == "Softmax" || node->op == "LogSoftmax");
-    return softmax ? node->inputs[0] : output;
+  // The Softmax that makes `output`; behind operators that only move data it becomes an Identity.
+  void leave_out_softmax(int32_t& output) {
+    static const std::set<std::string> movers{"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze"};
+    for (const ir::Node* node = graph_.producer(output); node != nullptr;
+         node = graph_.producer(node->inputs[0])) {
+      if (node->op == "Softmax" || node->op == "LogSoftmax") {
+        const ir::ValueId result = node->outputs[0];
+        if (result == output) {
+          output = node->inputs[0];
+        } else {
+          skipped_ = graph_.value(result).producer;
+        }
+        return;
+      }
+      if (!movers.contains(node->op) || graph_.use_count(node->inputs[0]) != 1) return;
+    }
   }
 
   void find_pairs(const std::vector<ir::NodeId>& order) {
@@ -215,11 +230,17 @@ class ProgramBuilder {
       fail("node '{}' ({}): the training plug-in does not know this operator", label, node.op);
     }
     Program::Storage::Node& added = storage_.nodes.emplace_back();
-    added.op = node.op;
+    added.op = id == skipped_ ? "Identity" : node.op;
     added.name = label;
     for (const ir::ValueId input : node.inputs) added.inputs.push_back(input == ir::kNone ? -1 : use(input));
     for (const ir::ValueId output : node.outputs) added.outputs.push_back(output);
-    for (const auto& [key, value] : node.attributes) added.attributes.push_back(attribute(key, value));
+    for (const auto& [key, value] : node.attributes) {
+      if (const auto* tensor = std::get_if<Tensor>(&value)) {  // ConstantOfShape's, as one more input
+        added.inputs.push_back(add_constant(storage_.value_count++, KVANT_TRAIN_FIXED, *tensor, label));
+      } else {
+        added.attributes.push_back(attribute(key, value));
+      }
+    }
   }
 
   void add_pair(const ir::Quantized& pair) {
@@ -247,7 +268,11 @@ class ProgramBuilder {
 
   // The weight behind a pair, if its scale can follow max |w|.
   bool follows(const ir::Quantized& pair) const {
-    return options_.training && options_.ranges == Ranges::Fixed && symmetric_weight(pair);
+    return options_.training && options_.ranges != Ranges::Learned && symmetric_weight(pair);
+  }
+  bool tracks(const ir::Quantized& pair) const {
+    const bool mode = options_.ranges == Ranges::Last || options_.ranges == Ranges::Average;
+    return options_.training && mode && graph_.constant(pair.source) == nullptr;
   }
   bool symmetric_weight(const ir::Quantized& pair) const {
     return roles_.contains(pair.source) && pair.params.zero_point.empty() &&
@@ -259,7 +284,7 @@ class ProgramBuilder {
     const Tensor scale = Tensor::vector<float>(pair.params.scale);
     kvant_train_role role = KVANT_TRAIN_FIXED;
     if (options_.training && options_.ranges == Ranges::Learned) role = KVANT_TRAIN_LEARNED;
-    if (follows(pair)) role = KVANT_TRAIN_SCALE;
+    if (follows(pair) || tracks(pair)) role = KVANT_TRAIN_SCALE;
     if (role != KVANT_TRAIN_FIXED) program_.slots_.push_back({value, role, scale.shape(), ir::kNone, pair});
     return add_constant(value, role, scale, graph_.value(pair.source).name);
   }
@@ -278,7 +303,12 @@ class ProgramBuilder {
     node.attributes.push_back({"axis", {}, {pair.params.axis}, {}, KVANT_TRAIN_INTEGER});
     node.attributes.push_back({"low", {}, std::move(low), {}, KVANT_TRAIN_INTEGERS});
     node.attributes.push_back({"high", {}, std::move(high), {}, KVANT_TRAIN_INTEGERS});
-    if (follows(pair)) node.attributes.push_back({"follow", {}, {1}, {}, KVANT_TRAIN_INTEGER});
+    const auto set = [&](const char* name, int64_t value) {
+      node.attributes.push_back({name, {}, {value}, {}, KVANT_TRAIN_INTEGER});
+    };
+    if (graph_.constant(pair.source) == nullptr) set("activation", 1);
+    if (follows(pair)) set("follow", options_.ranges == Ranges::Last ? 2 : 1);
+    if (tracks(pair)) set("track", options_.ranges == Ranges::Last ? 1 : 2);
   }
 
   const ir::Graph& graph_;
@@ -289,12 +319,28 @@ class ProgramBuilder {
   std::map<ir::NodeId, ir::Quantized> pairs_;     // by DQ
   std::map<ir::NodeId, int32_t> fake_quantized_;  // by Q: the program value
   std::set<ir::NodeId> needed_nodes_;
+  ir::NodeId skipped_ = ir::kNone;
   std::set<ir::ValueId> added_;
   std::map<ir::ValueId, kvant_train_role> roles_;
 };
 
+const std::vector<std::string>& ranges_names() {
+  static const std::vector<std::string> names{"fixed", "last", "average", "learned"};
+  return names;
+}
+
+Ranges ranges_named(std::string_view name) {
+  const std::vector<std::string>& names = ranges_names();
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) {
+    fail("there is no range mode '{}'{}; known: {}", name, nearest_hint(std::string(name), names),
+         fmt::join(names, ", "));
+  }
+  return static_cast<Ranges>(found - names.begin());
+}
+
 Program::Program(const ir::Graph& graph, const ProgramOptions& options, const kvant_train_api& api)
-    : storage_(std::make_unique<Storage>()), ranges_(options.ranges) {
+    : storage_(std::make_unique<Storage>()) {
   ProgramBuilder(graph, options, api, *this).build();
 }
 Program::~Program() = default;

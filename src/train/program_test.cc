@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <map>
 
 #include "ir/text.h"
 #include "train/roles.h"
@@ -79,6 +80,74 @@ TEST(Program, LearnedRangesTrainEveryScale) {
   EXPECT_EQ(learned, 2);
 }
 
+// Attribute `name` of each FakeQuantize, by the node's name; 0 where it has none.
+std::map<std::string, int64_t> attribute_of(const Program& program, const std::string& name) {
+  std::map<std::string, int64_t> result;
+  for (int32_t i = 0; i < program.border().node_count; ++i) {
+    const kvant_train_node& node = program.border().nodes[i];
+    if (std::string(node.op) != "FakeQuantize") continue;
+    int64_t& value = result[node.name];
+    for (int32_t a = 0; a < node.attribute_count; ++a) {
+      if (name == node.attributes[a].name) value = node.attributes[a].integer;
+    }
+  }
+  return result;
+}
+
+TEST(Program, EachRangeModeSaysHowScalesChange) {
+  using Modes = std::map<std::string, int64_t>;
+  struct Expected {
+    Ranges ranges;
+    int64_t follow, track;
+  };
+  const ir::Graph graph = ir::parse(kQuantized);
+  for (const Expected& e : {Expected{Ranges::Fixed, 1, 0}, Expected{Ranges::Last, 2, 1},
+                            Expected{Ranges::Average, 1, 2}, Expected{Ranges::Learned, 0, 0}}) {
+    const Program program(graph, {.training = true, .ranges = e.ranges, .extra_outputs = {}}, anything());
+    EXPECT_EQ(attribute_of(program, "follow"), (Modes{{"xq", 0}, {"wq", e.follow}}));
+    EXPECT_EQ(attribute_of(program, "track"), (Modes{{"xq", e.track}, {"wq", 0}}));
+    EXPECT_EQ(attribute_of(program, "activation"), (Modes{{"xq", 1}, {"wq", 0}}));
+    int scales = 0;
+    for (const Slot& slot : program.slots()) scales += slot.constant == ir::kNone;
+    EXPECT_EQ(scales, e.ranges == Ranges::Fixed ? 1 : 2) << "what changes is part of the state";
+  }
+}
+
+TEST(Program, RangeModesHaveNames) {
+  for (size_t i = 0; i < ranges_names().size(); ++i)
+    EXPECT_EQ(ranges_named(ranges_names()[i]), static_cast<Ranges>(i));
+  EXPECT_EQ(ranges_named("learned"), Ranges::Learned);
+  try {
+    ranges_named("lerned");
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("there is no range mode 'lerned' (nearest: learned"));
+  }
+}
+
+TEST(Program, ASoftmaxBeforeAFlattenIsLeftOutToo) {
+  const ir::Graph graph = ir::parse(R"(graph "g" { input %x: f32[2,3,1,1]
+    %s = Softmax "sm" (%x) {axis = 1}  %y = Flatten "flat" (%s)  output %y })");
+  EXPECT_THAT(operators(Program(graph, {}, anything())), testing::ElementsAre("Softmax", "Flatten"));
+  EXPECT_THAT(operators(Program(graph, {.logits = true, .extra_outputs = {}}, anything())),
+              testing::ElementsAre("Identity", "Flatten"));
+  // One that others read is part of the model.
+  const ir::Graph read = ir::parse(R"(graph "g" { input %x: f32[2,3,1,1]
+    %s = Softmax "sm" (%x) {axis = 1}  %y = Flatten "flat" (%s)  output %y output %s })");
+  EXPECT_THAT(operators(Program(read, {.logits = true, .extra_outputs = {}}, anything())),
+              testing::ElementsAre("Softmax", "Flatten"));
+}
+
+TEST(Program, ATensorAttributeBecomesAnInput) {
+  const ir::Graph graph = ir::parse(R"(graph "g" { input %s: i64[2]
+    %y = ConstantOfShape "c" (%s) {value = f32[1] {2.5}}  output %y })");
+  const Program program(graph, {}, anything());
+  ASSERT_EQ(program.border().nodes[0].input_count, 2);
+  ASSERT_EQ(program.border().constant_count, 1);
+  EXPECT_EQ(program.border().constants[0].value, program.border().nodes[0].inputs[1]);
+  EXPECT_EQ(*static_cast<const float*>(program.border().constants[0].tensor.data), 2.5f);
+}
+
 TEST(Program, WritesTrainedValuesBack) {
   ir::Graph graph = ir::parse(kQuantized);
   const Program program(graph, {.training = true, .ranges = Ranges::Learned, .extra_outputs = {}},
@@ -96,6 +165,26 @@ TEST(Program, WritesTrainedValuesBack) {
   EXPECT_EQ(graph.constant(weight->source)->data<float>()[0], 127 * 0.25f);
   EXPECT_EQ(graph.constant(graph.find_value("b"))->data<float>()[0], 100.0f);
   EXPECT_EQ(ir::quantized_behind(graph, graph.find_value("xd"))->params.scale[0], 0.25f);
+}
+
+// A scale that follows less than the maximum, or that was frozen: int8 would give the code -128, with which
+// nobody trained.
+TEST(Program, WeightsOutsideTheirCodesMoveToTheEdgeInEveryMode) {
+  for (const Ranges ranges : {Ranges::Fixed, Ranges::Average}) {
+    ir::Graph graph = ir::parse(kQuantized);
+    const Program program(graph, {.training = true, .ranges = ranges, .extra_outputs = {}}, anything());
+    std::vector<std::vector<float>> values;
+    for (const Slot& slot : program.slots()) {
+      values.emplace_back(static_cast<size_t>(element_count(slot.shape)),
+                          slot.constant == ir::kNone ? 0.25f : -50.0f);
+      if (slot.constant == graph.find_value("w")) values.back()[1] = 31.8f;  // code 127.2: rounds to 127
+    }
+    program.write_back(graph, values);
+    const auto weight = ir::quantized_behind(graph, graph.find_value("wd"));
+    const std::span<const float> w = graph.constant(weight->source)->data<float>();
+    EXPECT_EQ(w[0], -127 * 0.25f);
+    EXPECT_EQ(w[1], 31.8f);
+  }
 }
 
 TEST(Program, NarrowCodesKeepTheirRangeAndTheirClipFollowsTheScale) {
@@ -191,6 +280,25 @@ TEST(Roles, PreprocessingAndScalarsStayFixed) {
   EXPECT_FALSE(roles.contains(graph.find_value("k")));
   EXPECT_EQ(roles.at(graph.find_value("w")), KVANT_TRAIN_WEIGHT);
   EXPECT_EQ(roles.at(graph.find_value("g")), KVANT_TRAIN_PARAMETER);
+}
+
+TEST(Roles, TokensAndPositionsOfATransformerAreTrained) {
+  const ir::Graph graph = ir::parse(R"(graph "g" {
+    input %x: f32[2,5,8]
+    const %w: f32[8,8] = rand(1)
+    const %token: f32[1,1,8] = rand(2)
+    const %shape: i64[3] = {2, 1, 8}
+    const %positions: f32[1,6,8] = rand(3)
+    %m = MatMul "embed" (%x, %w)
+    %t = Expand "all" (%token, %shape)
+    %c = Concat "with_token" (%t, %m) {axis = 1}
+    %y = Add "position" (%c, %positions)
+    output %y
+  })");
+  const auto roles = trained_constants(graph, {graph.outputs().begin(), graph.outputs().end()});
+  EXPECT_EQ(roles.size(), 3u);
+  EXPECT_EQ(roles.at(graph.find_value("token")), KVANT_TRAIN_PARAMETER);
+  EXPECT_EQ(roles.at(graph.find_value("positions")), KVANT_TRAIN_PARAMETER);
 }
 
 }  // namespace

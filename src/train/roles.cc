@@ -19,8 +19,8 @@ bool is_weighted(const std::string& op) {
 // The float constant that `value` is, through Q/DQ and operators that only move data; kNone when there is
 // none.
 ir::ValueId constant_behind(const ir::Graph& graph, ir::ValueId value) {
-  static const std::set<std::string> movers{"Identity", "Transpose", "Reshape",
-                                            "Squeeze",  "Unsqueeze", "Flatten"};
+  static const std::set<std::string> movers{"Identity",  "Transpose", "Reshape", "Squeeze",
+                                            "Unsqueeze", "Flatten",   "Expand",  "Tile"};
   while (value != ir::kNone && !graph.is_constant(value)) {
     const ir::Node* node = graph.producer(value);
     if (node == nullptr) return ir::kNone;
@@ -56,8 +56,9 @@ class Finder {
       give(node, 2, KVANT_TRAIN_PARAMETER);
     } else if (node.op == "PRelu") {
       give(node, 1, KVANT_TRAIN_PARAMETER);
-    } else if ((node.op == "Add" || node.op == "Mul") && after_weights(node)) {
-      for (size_t i = 0; i < 2; ++i) give_vector(node, i);
+    } else if ((node.op == "Add" || node.op == "Mul" || node.op == "Concat") && after_weights(node)) {
+      // Gains and offsets, position embeddings; Concat: class tokens.
+      for (size_t i = 0; i < node.inputs.size(); ++i) give_vector(node, i);
     }
     if (weighted || after_weights(node)) after_.insert(node.outputs.begin(), node.outputs.end());
   }

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <memory>
 
 #include "base/error.h"
@@ -35,16 +36,17 @@ uint64_t hash_graph(const ir::Graph& graph, uint64_t hash) {
 // Everything that the result depends on, threads excepted.
 uint64_t fingerprint_of(const ir::Graph& graph, const BatchSource& training, const BatchSource* validation,
                         const TrainOptions& o) {
-  uint64_t hash = hash_graph(graph, hash_text("kvant train 1"));
+  uint64_t hash = hash_graph(graph, hash_text("kvant train 2"));
   if (o.teacher != nullptr) hash = hash_graph(*o.teacher, hash);
   hash = hash_text(training.identity(), hash);
   hash = hash_text(validation == nullptr ? "" : validation->identity(), hash);
   return hash_text(
-      fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", o.epochs,
+      fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", o.epochs,
                   static_cast<int>(o.optimizer), o.learning_rate, o.final_learning_rate, o.warmup_epochs,
-                  o.momentum, o.nesterov, o.weight_decay, o.label_smoothing, o.clip_norm, o.frozen_statistics,
-                  static_cast<int>(o.ranges), o.scale_learning_rate, o.distill_weight, o.distill_temperature,
-                  o.keep_best, o.seed, o.channels_last),
+                  o.momentum, o.nesterov, o.weight_decay, o.label_smoothing, o.clip_norm, o.freeze_batch_norm,
+                  static_cast<int>(o.ranges), o.freeze_ranges, o.range_momentum, o.scale_learning_rate,
+                  o.distill_weight, o.distill_temperature, o.keep_best,
+                  o.best_by ? static_cast<int>(*o.best_by) : -1, o.seed, o.channels_last),
       hash);
 }
 
@@ -53,7 +55,6 @@ kvant_train_settings settings_of(const TrainOptions& o, bool training) {
   s.training = training;
   s.optimizer = o.optimizer == OptimizerKind::AdamW;
   s.nesterov = o.nesterov;
-  s.frozen_statistics = o.frozen_statistics;
   s.channels_last = o.channels_last;
   s.momentum = o.momentum;
   s.beta1 = 0.9;
@@ -63,6 +64,7 @@ kvant_train_settings settings_of(const TrainOptions& o, bool training) {
   s.label_smoothing = o.label_smoothing;
   s.clip_norm = o.clip_norm;
   s.scale_learning_rate = o.scale_learning_rate;
+  s.range_momentum = o.range_momentum;
   s.distill_weight = o.teacher == nullptr ? 0 : o.distill_weight;
   s.distill_temperature = o.distill_temperature;
   return s;
@@ -70,6 +72,14 @@ kvant_train_settings settings_of(const TrainOptions& o, bool training) {
 
 void check_option(bool good, const char* what, double value, const char* range) {
   if (!good) fail("{} {} is out of range: it must be {}", what, value, range);
+}
+
+void check_freeze(double after, const char* what, int64_t epochs) {
+  if (after == kNever || (after >= 0 && after < static_cast<double>(epochs))) return;
+  fail(
+      "freezing {} after epoch {} is out of range: training has {} epoch{}, so it must be at least 0 and "
+      "less",
+      what, after, epochs, epochs == 1 ? "" : "s");
 }
 
 void check_options(const TrainOptions& o) {
@@ -84,6 +94,12 @@ void check_options(const TrainOptions& o) {
   check_option(o.label_smoothing >= 0 && o.label_smoothing < 1, "the label smoothing", o.label_smoothing,
                "in [0, 1)");
   check_option(o.clip_norm >= 0, "the gradient's largest norm", o.clip_norm, "at least 0");
+  check_option(o.scale_learning_rate >= 0 && std::isfinite(o.scale_learning_rate),
+               "the factor on the scales' learning rate", o.scale_learning_rate, "at least 0");
+  check_option(o.range_momentum >= 0 && o.range_momentum < 1, "the ranges' momentum", o.range_momentum,
+               "in [0, 1)");
+  check_freeze(o.freeze_ranges, "the ranges", o.epochs);
+  check_freeze(o.freeze_batch_norm, "the batch norms' statistics", o.epochs);
   check_option(o.distill_weight >= 0 && o.distill_weight <= 1, "the teacher's weight", o.distill_weight,
                "in [0, 1]");
   check_option(o.distill_temperature > 0, "the teacher's temperature", o.distill_temperature, "above 0");
@@ -98,16 +114,21 @@ class Trainer {
         options_(options),
         progress_(progress),
         plugin_(plugin(options.threads)),
-        program_(graph, {.training = true, .ranges = options.ranges, .extra_outputs = {}}, *plugin_.api),
+        program_(graph, {.training = true, .logits = true, .ranges = options.ranges, .extra_outputs = {}},
+                 *plugin_.api),
         session_(plugin_, program_, settings_of(options, true)) {
     steps_ = training.batches();
     if (steps_ < 1) fail("there are fewer training images than one batch holds; use a smaller batch");
     require_something_to_train();
     schedule_ = {options.learning_rate, options.final_learning_rate,
                  std::llround(options.warmup_epochs * static_cast<double>(steps_)), options.epochs * steps_};
+    freeze_statistics_ = first_frozen_step(options.freeze_batch_norm);
+    freeze_ranges_ = first_frozen_step(options.freeze_ranges);
+    require_labels();
+    choose_best_by();
     state_.fingerprint = fingerprint_of(graph, training, validation, options);
     if (options.teacher != nullptr) {
-      const Program teacher(*options.teacher, {}, *plugin_.api);
+      const Program teacher(*options.teacher, {.logits = true, .extra_outputs = {}}, *plugin_.api);
       teacher_ = std::make_unique<Session>(plugin_, teacher, settings_of(options, false));
     }
     if (!options.checkpoint.empty()) require_writable(options.checkpoint);
@@ -139,6 +160,36 @@ class Trainer {
     fail("the model has no weights to train");
   }
 
+  int64_t first_frozen_step(double epoch) const {
+    return epoch == kNever ? std::numeric_limits<int64_t>::max()
+                           : std::llround(epoch * static_cast<double>(steps_));
+  }
+
+  // Whether labels play a part in the loss.
+  bool uses_labels() const { return options_.teacher == nullptr || options_.distill_weight < 1; }
+
+  void require_labels() const {
+    if (uses_labels() && !training_.labelled()) {
+      fail(
+          "the training images have no labels; give a teacher (--distill) and leave the whole loss to it "
+          "(--distill-weight 1)");
+    }
+  }
+
+  void choose_best_by() {
+    if (validation_ == nullptr) return;
+    const bool labelled = validation_->labelled(), taught = options_.teacher != nullptr;
+    if (!labelled && !taught) {
+      fail("the validation images have no labels; give a teacher (--distill) to compare with");
+    }
+    const BestBy by = options_.best_by.value_or(labelled ? BestBy::Top1 : BestBy::Divergence);
+    if (by == BestBy::Top1 && !labelled) fail("the validation images have no labels: no top-1 to choose by");
+    if (by != BestBy::Top1 && !taught) {
+      fail("choosing the best epoch by its nearness to a teacher needs a teacher (--distill)");
+    }
+    state_.result.best_by = by;
+  }
+
   bool has_scales() const {
     for (const Slot& slot : program_.slots()) {
       if (slot.constant == ir::kNone) return true;
@@ -155,19 +206,36 @@ class Trainer {
   // A QDQ graph is worth something before the first step: training shall not end below that.
   void start() {
     if (validation_ == nullptr || !has_scales()) return;
-    state_.result.start_val_top1 = validate();
-    keep_if_best(state_.result.start_val_top1, 0);
+    state_.result.start_val = validate();
+    keep_if_best(state_.result.start_val, 0);
   }
 
-  double validate() {
-    const auto forward = [&](const Tensor& images) { return session_.forward(std::span(&images, 1)).at(0); };
+  Scores validate() {
+    const auto run = [](Session& session, const Tensor& images) {
+      return session.forward(std::span(&images, 1)).at(0);
+    };
+    Forward teacher;
+    if (teacher_) teacher = [&](const Tensor& images) { return run(*teacher_, images); };
+    const auto forward = [&](const Tensor& images) { return run(session_, images); };
     return noting([] { return "on the validation set"; },
-                  [&] { return top1_over(*validation_, state_.epoch, forward, progress_); });
+                  [&] { return score_over(*validation_, state_.epoch, forward, teacher, progress_); });
   }
 
-  void keep_if_best(double top1, int64_t epoch) {
-    if (!(top1 > state_.result.best_val_top1)) return;
-    state_.result.best_val_top1 = top1;
+  bool better(const Scores& scores, const Scores& than) const {
+    switch (state_.result.best_by) {
+      case BestBy::Top1:
+        return scores.top1 > than.top1;
+      case BestBy::Agreement:
+        return scores.agreement > than.agreement;
+      case BestBy::Divergence:
+        return than.divergence < 0 ? std::isfinite(scores.divergence) : scores.divergence < than.divergence;
+    }
+    return false;
+  }
+
+  void keep_if_best(const Scores& scores, int64_t epoch) {
+    if (!better(scores, state_.result.best_val)) return;
+    state_.result.best_val = scores;
     state_.result.best_epoch = epoch;
     if (options_.keep_best) state_.best = session_.read_state(program_.slots().size());
   }
@@ -197,7 +265,7 @@ class Trainer {
       const std::optional<LabelledBatch> batch = training_.next();
       if (!batch) fail("the training data ended after {} of {} batches", state_.step, steps_);
       const kvant_train_outcome outcome = step(*batch);
-      const auto count = static_cast<int64_t>(batch->labels.size());
+      const int64_t count = batch->images.dim(0);
       state_.loss_sum += outcome.loss * static_cast<double>(count);
       state_.correct += outcome.correct;
       state_.seen += count;
@@ -224,11 +292,13 @@ class Trainer {
     }
     const int64_t number = state_.epoch * steps_ + state_.step;
     const kvant_train_batch border{&images,
-                                   batch.labels.data(),
+                                   uses_labels() ? batch.labels.data() : nullptr,
                                    teacher_ ? &logits : nullptr,
                                    schedule_.at(number),
                                    number + 1,
-                                   options_.seed + 0x9E3779B97F4A7C15u * static_cast<uint64_t>(number + 1)};
+                                   options_.seed + 0x9E3779B97F4A7C15u * static_cast<uint64_t>(number + 1),
+                                   number >= freeze_statistics_,
+                                   number >= freeze_ranges_};
     const kvant_train_outcome outcome =
         noting([&] { return fmt::format("training, epoch {}, step {}", state_.epoch + 1, state_.step + 1); },
                [&] { return session_.step(border); });
@@ -250,12 +320,12 @@ class Trainer {
     const Clock::time_point begin = Clock::now();
     if (validation_ != nullptr) {
       try {
-        record.val_top1 = validate();
+        record.val = validate();
       } catch (const Interrupted&) {
         save();  // all steps done: resuming goes on with the validation
         throw;
       }
-      keep_if_best(record.val_top1, record.epoch);
+      keep_if_best(record.val, record.epoch);
     }
     record.seconds = state_.seconds + seconds_since(begin);
     state_.result.history.push_back(record);
@@ -275,6 +345,7 @@ class Trainer {
   std::unique_ptr<Session> teacher_;
   Schedule schedule_;
   int64_t steps_ = 0;
+  int64_t freeze_statistics_ = 0, freeze_ranges_ = 0;  // the first steps with frozen ones
   Checkpoint state_;
   Clock::time_point saved_ = Clock::now();
 };

@@ -34,8 +34,8 @@ void write_scale(ir::Graph& graph, const ir::Quantized& pair, const std::vector<
   for (const ir::Quantized& form : forms) ir::set_params(graph, form, params);
 }
 
-// Weights whose code would leave the range that was trained with move onto its edge: the same value after Q
-// and DQ.
+// Weights whose code would leave the range that was trained with (a learned or frozen scale) move onto its
+// edge: the value that training gave them.
 void clamp_to_codes(std::vector<float>& weights, const Shape& shape, const ir::Quantized& pair,
                     const std::vector<float>& scales) {
   const int64_t axis = pair.params.per_tensor() ? 0 : pair.params.axis;
@@ -47,8 +47,8 @@ void clamp_to_codes(std::vector<float>& weights, const Shape& shape, const ir::Q
     const auto channel = static_cast<size_t>(static_cast<int64_t>(i) / inner % channels);
     const float scale = scales[scales.size() == 1 ? 0 : channel];
     const float code = weights[i] / scale;
-    if (code > high) weights[i] = high * scale;
-    if (code < -high) weights[i] = -high * scale;
+    if (code >= high + 0.5f) weights[i] = high * scale;
+    if (code <= -high - 0.5f) weights[i] = -high * scale;
   }
 }
 
@@ -57,9 +57,9 @@ void clamp_to_codes(std::vector<float>& weights, const Shape& shape, const ir::Q
 void Program::write_back(ir::Graph& graph, const std::vector<std::vector<float>>& values) const {
   KVANT_CHECK(values.size() == slots_.size(), "one list of values for each slot");
   std::vector<std::vector<float>> final_values = values;
-  for (size_t s = 0; s < slots_.size() && ranges_ == Ranges::Learned; ++s) {
+  for (size_t s = 0; s < slots_.size(); ++s) {
     const ir::Quantized& pair = slots_[s].pair;
-    if (slots_[s].role != KVANT_TRAIN_LEARNED || !pair.params.zero_point.empty()) continue;
+    if (slots_[s].constant != ir::kNone || !pair.params.zero_point.empty()) continue;
     for (size_t w = 0; w < slots_.size(); ++w) {
       if (slots_[w].constant == pair.source && slots_[w].constant != ir::kNone) {
         clamp_to_codes(final_values[w], slots_[w].shape, pair, values[s]);

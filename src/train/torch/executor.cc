@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
 
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <set>
@@ -149,6 +150,7 @@ Executor::Executor(const kvant_train_graph& graph, bool channels_last)
   add_constants(graph, channels_last);
   add_steps(graph);
   plan_release();
+  find_shares();
 }
 
 void Executor::add_constants(const kvant_train_graph& graph, bool channels_last) {
@@ -188,8 +190,12 @@ void Executor::add_steps(const kvant_train_graph& graph) {
       view.may_overwrite = uses[first] == 1 && keeps_no_output(made_by[first]);
     }
     if (view.op() == "FakeQuantize" && view.integer("follow", 0) != 0) {
-      followers_.push_back({node.inputs[0], node.inputs[1], view.integer("axis", -1),
-                            static_cast<float>(view.integers("high").at(0))});
+      followers_.push_back({node.inputs[0],
+                            node.inputs[1],
+                            view.integer("axis", -1),
+                            static_cast<float>(view.integers("high").at(0)),
+                            view.integer("follow", 0) == 2,
+                            {}});
     }
     try {
       steps_.push_back({builder(view),
@@ -265,22 +271,38 @@ std::vector<at::Tensor> Executor::run(const std::vector<at::Tensor>& inputs, Mod
   return outputs;
 }
 
+std::vector<float> Executor::full_scales(const Follower& follower) {
+  at::Tensor weight = constant_of(follower.weight).detach();
+  const int64_t channels = constant_of(follower.scale).numel();
+  if (follower.axis >= 0 && channels > 1) weight = weight.transpose(0, follower.axis);
+  // Axis 0 outermost: one run of memory for each channel, in either layout.
+  if (follower.axis > 0) weight = weight.contiguous();
+  const float* data = weight.data_ptr<float>();
+  const int64_t run = weight.numel() / channels;
+  std::vector<float> scales;
+  for (int64_t c = 0; c < channels; ++c) scales.push_back(max_magnitude(data + c * run, run) / follower.high);
+  return scales;
+}
+
+void Executor::find_shares() {
+  for (Follower& follower : followers_) {
+    const std::vector<float> full = full_scales(follower);
+    const float* scales = constant_of(follower.scale).data_ptr<float>();
+    for (size_t c = 0; c < full.size(); ++c) {
+      const float share = full[c] > 0 ? scales[c] / full[c] : 1.0f;
+      // The maximum itself, computed another way.
+      const bool all = follower.whole || std::fabs(share - 1) < 1e-5f || !std::isfinite(share);
+      follower.share.push_back(all ? 1.0f : share);
+    }
+  }
+}
+
 void Executor::follow() {
   c10::AutoGradMode no_grad(false);
   for (const Follower& follower : followers_) {
-    at::Tensor weight = constant_of(follower.weight);
-    at::Tensor& scale = constant_of(follower.scale);
-    float* scales = scale.data_ptr<float>();
-    if (follower.axis >= 0 && scale.numel() > 1) weight = weight.transpose(0, follower.axis);
-    // Axis 0 outermost: one run of memory for each channel, in either layout.
-    if (follower.axis > 0) weight = weight.contiguous();
-    const float* data = weight.data_ptr<float>();
-    const int64_t channels = scale.numel(), run = weight.numel() / channels;
-    for (int64_t c = 0; c < channels; ++c) {
-      const float magnitude = max_magnitude(data + c * run, run);
-      const float wanted = magnitude / follower.high;
-      scales[c] = wanted > 0 ? wanted : 1.0f;
-    }
+    const std::vector<float> full = full_scales(follower);
+    float* scales = constant_of(follower.scale).data_ptr<float>();
+    for (size_t c = 0; c < full.size(); ++c) scales[c] = full[c] > 0 ? full[c] * follower.share[c] : 1.0f;
   }
 }
 

@@ -24,12 +24,14 @@ class Executor {
     int32_t role;
     at::Tensor tensor;
   };
-  // A scale that is max|weight| / high.
+  // A scale that is max|weight| / high, times what the calibration chose of it.
   struct Follower {
     int32_t weight;
     int32_t scale;
     int64_t axis;
     float high;
+    bool whole;                // all of it
+    std::vector<float> share;  // by channel
   };
   std::vector<Constant>& constants() { return constants_; }
   const std::vector<Constant>& constants() const { return constants_; }
@@ -54,6 +56,9 @@ class Executor {
   void add_constants(const kvant_train_graph& graph, bool channels_last);
   void add_steps(const kvant_train_graph& graph);
   void plan_release();
+  // Scales by channel that put max |weight| on the highest code.
+  std::vector<float> full_scales(const Follower& follower);
+  void find_shares();
   at::Tensor& constant_of(int32_t value);
 
   int32_t value_count_;

@@ -3,10 +3,12 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty_like.h>
+#include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "train/fake_quantize.h"
 #include "train/torch/kernel.h"
@@ -71,8 +73,9 @@ std::vector<double> widened(const std::vector<float>& list) { return {list.begin
 
 struct FakeQuantizeFunction : torch::autograd::Function<FakeQuantizeFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& scale,
-                            int64_t axis, std::vector<double> low, std::vector<double> high) {
+                            int64_t axis, std::vector<double> low, std::vector<double> high, bool batched) {
     context->save_for_backward({x, scale});
+    context->saved_data["batched"] = batched;
     context->saved_data["axis"] = axis;
     context->saved_data["low"] = low;
     context->saved_data["high"] = high;
@@ -106,7 +109,7 @@ struct FakeQuantizeFunction : torch::autograd::Function<FakeQuantizeFunction> {
         fake_quantize_backward(in + o, gradient + o, out + o, n, scales[c], at_channel(low, c),
                                at_channel(high, c));
       });
-      return {runs.restore(gx), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+      return {runs.restore(gx), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
     }
     const int64_t pieces = std::max<int64_t>(1, runs.pieces());
     std::vector<double> sums(static_cast<size_t>(runs.channels * pieces), 0.0);
@@ -114,14 +117,17 @@ struct FakeQuantizeFunction : torch::autograd::Function<FakeQuantizeFunction> {
       sums[static_cast<size_t>(i)] = fake_quantize_backward_scale(in + o, gradient + o, out + o, n, scales[c],
                                                                   at_channel(low, c), at_channel(high, c));
     });
+    const bool batched = context->saved_data["batched"].toBool() && saved[0].dim() > 0 && axis != 0;
+    const double elements =
+        static_cast<double>(runs.length) / static_cast<double>(batched ? saved[0].size(0) : 1);
     at::Tensor gs = at::empty_like(scale);
     for (int64_t c = 0; c < runs.channels; ++c) {
       double sum = 0;
       for (int64_t p = 0; p < pieces; ++p) sum += sums[static_cast<size_t>(c * pieces + p)];
-      const double share = static_cast<double>(runs.length) * static_cast<double>(at_channel(high, c));
+      const double share = elements * static_cast<double>(at_channel(high, c));
       gs.data_ptr<float>()[c] = static_cast<float>(sum / std::sqrt(std::max(1.0, share)));
     }
-    return {runs.restore(gx), gs, at::Tensor(), at::Tensor(), at::Tensor()};
+    return {runs.restore(gx), gs, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
@@ -129,7 +135,32 @@ struct FakeQuantizeFunction : torch::autograd::Function<FakeQuantizeFunction> {
 
 at::Tensor fake_quantize(const at::Tensor& x, const at::Tensor& scale, const CodeRanges& range) {
   if (x.scalar_type() != at::kFloat) refuse("fake-quantize takes float32");
-  return FakeQuantizeFunction::apply(x, scale, range.axis, widened(range.low), widened(range.high));
+  return FakeQuantizeFunction::apply(x, scale, range.axis, widened(range.low), widened(range.high),
+                                     range.batched);
+}
+
+void track_range(const at::Tensor& x, at::Tensor scale, const CodeRanges& range, double momentum) {
+  c10::AutoGradMode no_grad(false);
+  const Runs runs(x.detach(), range.axis, scale.numel());
+  const int64_t pieces = std::max<int64_t>(1, runs.pieces());
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  std::vector<float> least(static_cast<size_t>(runs.channels * pieces), kInfinity);
+  std::vector<float> most(least.size(), -kInfinity);
+  const float* in = runs.data.data_ptr<float>();
+  runs.each([&](int64_t, int64_t offset, int64_t count, int64_t i) {
+    widen_range(in + offset, count, &least[static_cast<size_t>(i)], &most[static_cast<size_t>(i)]);
+  });
+  const std::vector<double> low = widened(range.low), high = widened(range.high);
+  float* scales = scale.data_ptr<float>();
+  for (int64_t c = 0; c < runs.channels; ++c) {
+    const auto first = least.begin() + c * pieces, top = most.begin() + c * pieces;
+    const float wanted =
+        covering_scale(*std::min_element(first, first + pieces), *std::max_element(top, top + pieces),
+                       at_channel(low, c), at_channel(high, c));
+    if (!(wanted >= std::numeric_limits<float>::min()) || !std::isfinite(wanted)) continue;
+    scales[c] = static_cast<float>(momentum * static_cast<double>(scales[c]) +
+                                   (1 - momentum) * static_cast<double>(wanted));
+  }
 }
 
 Kernel make_fake_quantize(const NodeView& node) {
@@ -137,10 +168,15 @@ Kernel make_fake_quantize(const NodeView& node) {
   range.axis = node.integer("axis", -1);
   for (const int64_t v : node.integers("low")) range.low.push_back(static_cast<float>(v));
   for (const int64_t v : node.integers("high")) range.high.push_back(static_cast<float>(v));
-  return [range](Frame& frame) {
+  range.batched = node.integer("activation", 0) != 0;
+  const int64_t track = node.integer("track", 0);
+  return [range, track](Frame& frame) {
     const at::Tensor& scale = frame.in(1);
     if (scale.numel() > 1 && frame.in(0).size(range.axis) != scale.numel())
       refuse("the scales do not fit the axis");
+    if (track != 0 && frame.mode.track_ranges) {
+      track_range(frame.in(0), scale, range, track == 1 ? 0.0 : frame.mode.range_momentum);
+    }
     frame.out(0, fake_quantize(frame.in(0), scale, range));
   };
 }

@@ -11,10 +11,16 @@ namespace kvant::train::plugin {
 struct CodeRanges {
   int64_t axis = -1;             // -1: per tensor
   std::vector<float> low, high;  // codes without zero point: one, or one per channel
+  bool batched = false;          // axis 0 of x is the batch
 };
 
 // Straight-through for x (ATen's mask: on the rounded value). A scale that requires a gradient gets LSQ's,
-// times 1 / sqrt(N * high), N the elements that share one scale.
+// times g = 1 / sqrt(N * high) (Esser et al. 2020, 2.2): N is the number of weights, or of one sample's
+// features, that share the scale.
 at::Tensor fake_quantize(const at::Tensor& x, const at::Tensor& scale, const CodeRanges& range);
+
+// Sets `scale` from x: each of its elements becomes `momentum` of itself and the rest of the smallest scale
+// that covers its part of x. One for which x is all zero (or not finite) stays as it is.
+void track_range(const at::Tensor& x, at::Tensor scale, const CodeRanges& range, double momentum);
 
 }  // namespace kvant::train::plugin

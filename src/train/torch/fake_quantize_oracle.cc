@@ -73,6 +73,49 @@ TEST(FakeQuantizeOracle, PerChannelEqualsAtenOnAnyAxis) {
   }
 }
 
+// LSQ's gradient scale (Esser et al. 2020, 2.2): N is the number of features of one sample, or of weights.
+TEST(FakeQuantizeOracle, TheScaleGradientIsDividedByTheRootOfFeaturesAndLevels) {
+  at::manual_seed(5);
+  const at::Tensor x = at::randn({8, 3, 5, 5}), g = at::randn(x.sizes()), scale = at::full({1}, 0.0625);
+  const auto gradient = [&](bool batched) {
+    return differentiate(x, scale, g,
+                         [&](const at::Tensor& xv, const at::Tensor& sv) {
+                           return fake_quantize(xv, sv, {-1, {-7}, {7}, batched});
+                         })
+        .scale.item()
+        .toDouble();
+  };
+  const double whole = differentiate(x, scale, g,
+                                     [&](const at::Tensor& xv, const at::Tensor& sv) {
+                                       return at::_fake_quantize_learnable_per_tensor_affine(
+                                           xv, sv, at::zeros({1}), -7, 7, 1.0);
+                                     })
+                           .scale.item()
+                           .toDouble();
+  EXPECT_NEAR(gradient(true), whole / std::sqrt(75.0 * 7), 1e-4 * std::abs(whole));
+  EXPECT_NEAR(gradient(false), whole / std::sqrt(600.0 * 7), 1e-4 * std::abs(whole));
+}
+
+TEST(FakeQuantizeOracle, TrackedScalesCoverTheBatch) {
+  at::manual_seed(6);
+  at::Tensor x = at::randn({4, 6, 30, 31}).contiguous(at::MemoryFormat::ChannelsLast);
+  const float least = x.min().item().toFloat(), most = x.max().item().toFloat();
+  at::Tensor scale = at::full({1}, 0.5);
+  track_range(x, scale, {-1, {-100}, {155}}, 0.0);
+  EXPECT_EQ(scale.item().toFloat(), std::max(most / 155, least / -100));
+  at::Tensor average = at::full({1}, 0.5);
+  track_range(x, average, {-1, {-100}, {155}}, 0.75);
+  EXPECT_FLOAT_EQ(average.item().toFloat(), 0.75f * 0.5f + 0.25f * scale.item().toFloat());
+  // By channel, on an axis that is not the outermost; a channel of zeros keeps its scale.
+  x.select(1, 2).zero_();
+  at::Tensor scales = at::full({6}, 0.5);
+  track_range(x, scales, {1, {-128}, {127}}, 0.0);
+  for (int64_t c = 0; c < 6; ++c) {
+    const float wanted = c == 2 ? 0.5f : x.select(1, c).abs().max().item().toFloat() / 127;
+    EXPECT_EQ(scales[c].item().toFloat(), wanted) << c;
+  }
+}
+
 TEST(FakeQuantizeOracle, TransposedInputsKeepTheirChannels) {
   at::manual_seed(3);
   const at::Tensor x = at::randn({7, 9});

@@ -51,6 +51,8 @@ class NodeView {
 struct Mode {
   bool training = false;          // dropout
   bool batch_statistics = false;  // BatchNormalization: of the batch, updating the running ones
+  bool track_ranges = false;      // FakeQuantize: scales that track their input do so
+  double range_momentum = 0.0;
 };
 
 // The tensors of one call.

@@ -80,21 +80,42 @@ const Case kCases[] = {
      "const %w: f32[8,5] = rand(1) const %b: f32[5] = rand(2) %y = Gemm (%x, %w, %b) {alpha = 0.5, beta = "
      "2.0}"},
     {"matmul", "input %x: f32[2,3,8]", "const %w: f32[8,5] = rand(1) %y = MatMul (%x, %w)"},
+    {"matmul_batched", "input %x: f32[2,3,4,5]",
+     "%t = Transpose (%x) {perm = [0,1,3,2]} %y = MatMul (%x, %t)"},
+    {"einsum", "input %x: f32[2,3,4,5]", "%y = Einsum (%x, %x) {equation = \"bhid,bhjd->bhij\"}"},
     {"softmax", kMatrix, "%y = Softmax (%x) {axis = 1}"},
     {"log_softmax", kMatrix, "%y = LogSoftmax (%x) {axis = -1}"},
     {"layer_norm", "input %x: f32[2,3,8]",
      "const %s: f32[8] = rand(1) const %b: f32[8] = rand(2) %y = LayerNormalization (%x, %s, %b)"},
+    {"group_norm", kImage,
+     "const %s: f32[4] = rand(1) const %b: f32[4] = rand(2) "
+     "%y = GroupNormalization (%x, %s, %b) {num_groups = 2, epsilon = 0.01}"},
+    {"rms_norm", "input %x: f32[2,3,8]",
+     "const %s: f32[8] = rand(1) %y = RMSNormalization (%x, %s) {epsilon = 0.01}"},
+    {"lp_norm", kMatrix, "%a = LpNormalization (%x) {p = 1} %y = LpNormalization (%a) {axis = 0}"},
+    {"lrn", "input %x: f32[2,7,3,2]", "%y = LRN (%x) {size = 4, alpha = 0.5, beta = 0.6, bias = 1.5}"},
     {"reduce_mean", kImage, "const %a: i64[2] = {2, 3} %y = ReduceMean (%x, %a) {keepdims = 0}"},
     {"reduce_sum", kImage, "const %a: i64[1] = {-1} %y = ReduceSum (%x, %a)"},
     {"reduce_max", kImage, "const %a: i64[1] = {1} %y = ReduceMax (%x, %a)"},
     {"reduce_min", kImage, "const %a: i64[2] = {1, 3} %y = ReduceMin (%x, %a) {keepdims = 0}"},
     {"reduce_l2", kImage, "const %a: i64[1] = {1} %y = ReduceL2 (%x, %a)"},
+    {"reduce_l1", kImage, "const %a: i64[1] = {2} %y = ReduceL1 (%x, %a)"},
+    {"reduce_sum_square", kImage, "const %a: i64[2] = {2,3} %y = ReduceSumSquare (%x, %a)"},
+    {"reduce_log_sum_exp", kMatrix, "const %a: i64[1] = {1} %y = ReduceLogSumExp (%x, %a)"},
+    {"cum_sum", kMatrix, "const %a: i64[] = {1} %y = CumSum (%x, %a) {exclusive = 1, reverse = 1}"},
+    {"arg_min", kMatrix, "%i = ArgMin (%x) {axis = 0} %y = Cast (%i) {to = 1}"},
     {"reduce_all", kImage, "%y = ReduceMin (%x)"},
     {"arg_max", kMatrix, "%i = ArgMax (%x) {axis = 1, keepdims = 0} %y = Cast (%i) {to = 1}"},
     {"clip", kMatrix, "const %l: f32[] = {-0.2} const %h: f32[] = {0.3} %y = Clip (%x, %l, %h)"},
     {"leaky_relu", kMatrix, "%y = LeakyRelu (%x) {alpha = 0.1}"},
     {"elu", kMatrix, "%y = Elu (%x) {alpha = 0.7}"},
     {"selu", kMatrix, "%y = Selu (%x)"},
+    {"celu", kMatrix, "%y = Celu (%x) {alpha = 0.7}"},
+    {"thresholded_relu", kMatrix, "%y = ThresholdedRelu (%x) {alpha = 0.4}"},
+    {"sign_sin_cos", kMatrix, "%a = Sign (%x) %b = Sin (%x) %c = Cos (%x) %y = Sum (%a, %b, %c)"},
+    {"logic", kMatrix,
+     "const %l: f32[] = {-0.2} const %h: f32[] = {0.3} %a = LessOrEqual (%x, %h) "
+     "%b = GreaterOrEqual (%x, %l) %c = And (%a, %b) %d = Not (%a) %e = Or (%c, %d) %y = Cast (%e) {to = 1}"},
     {"softsign", kMatrix, "%y = Softsign (%x)"},
     {"floor_ceil", kMatrix, "%f = Floor (%x) %c = Ceil (%x) %y = Sub (%c, %f)"},
     {"round_to_even", "input %x: f32[1,1]",
@@ -138,11 +159,50 @@ const Case kCases[] = {
      "const %a: i64[2] = {0, 3} const %b: i64[1] = {3} %u = Unsqueeze (%x, %a) %y = Squeeze (%u, %b)"},
     {"transpose", kImage, "%y = Transpose (%x) {perm = [0,2,3,1]}"},
     {"gather", kImage, "const %i: i64[2,2] = {0, -1, 2, 1} %y = Gather (%x, %i) {axis = 1}"},
+    {"gather_elements", kMatrix,
+     "const %i: i64[3,2] = {0, -1, 2, 1, 7, -8} %y = GatherElements (%x, %i) {axis = 1}"},
+    {"size_range", kMatrix,
+     "const %z: i64[] = {0} const %d: i64[] = {3} %n = Size (%x) %r = Range (%z, %n, %d) "
+     "%f = Cast (%r) {to = 1} %y = Add (%x, %f)"},
+    {"constant_of_shape", "input %x: f32[2,3]",
+     "%s = Shape (%x) %c = ConstantOfShape (%s) {value = f32[1] {2.5}} %y = Add (%x, %c)"},
+    {"trilu", "input %x: f32[2,4,5]",
+     "const %k: i64[] = {1} %a = Trilu (%x, %k) {upper = 1} %b = Trilu (%x) {upper = 0} %y = Sub (%a, %b)"},
     {"expand", "input %x: f32[3,1]", "const %s: i64[3] = {2, 1, 4} %y = Expand (%x, %s)"},
     {"tile", "input %x: f32[2,3]", "const %r: i64[2] = {3, 2} %y = Tile (%x, %r)"},
     {"dropout", kMatrix, "%y = Dropout (%x)"},
     {"identity", kMatrix, "%y = Identity (%x)"},
     {"depth_to_space", kImage, "%y = DepthToSpace (%x) {blocksize = 2, mode = \"CRD\"}"},
+    {"space_to_depth", "input %x: f32[2,4,6,8]", "%y = SpaceToDepth (%x) {blocksize = 2}"},
+    // What exporters write for GELU, SiLU, a hard swish, layer normalization and a class token.
+    {"gelu_by_erf", kMatrix,
+     "const %r: f32[] = {1.4142135} const %o: f32[] = {1} const %h: f32[] = {0.5} %d = Div (%x, %r) "
+     "%e = Erf (%d) %a = Add (%e, %o) %m = Mul (%x, %a) %y = Mul (%m, %h)"},
+    {"silu", kImage, "%s = Sigmoid (%x) %y = Mul (%x, %s)"},
+    {"hard_swish_by_clip", kImage,
+     "const %t: f32[] = {3} const %z: f32[] = {0} const %s: f32[] = {6} %a = Add (%x, %t) "
+     "%c = Clip (%a, %z, %s) %m = Mul (%x, %c) %y = Div (%m, %s)"},
+    {"squeeze_excite", kImage,
+     "const %w: f32[2,4,1,1] = rand(1) const %v: f32[4,2,1,1] = rand(2) %g = GlobalAveragePool (%x) "
+     "%a = Conv (%g, %w) %r = HardSwish (%a) %b = Conv (%r, %v) %s = Sigmoid (%b) %y = Mul (%x, %s)"},
+    {"layer_norm_by_parts", "input %x: f32[2,3,8]",
+     "const %a: i64[1] = {-1} const %two: f32[] = {2} const %e: f32[] = {0.00001} const %g: f32[8] = rand(1) "
+     "%m = ReduceMean (%x, %a) %d = Sub (%x, %m) %p = Pow (%d, %two) %v = ReduceMean (%p, %a) "
+     "%q = Add (%v, %e) %s = Sqrt (%q) %n = Div (%d, %s) %y = Mul (%n, %g)"},
+    {"class_token", "input %x: f32[2,5,8]",
+     "const %t: f32[1,1,8] = rand(1) const %s: i64[3] = {2, 1, 8} const %p: f32[1,6,8] = rand(2) "
+     "const %i: i64[] = {0} %c = Expand (%t, %s) %a = Concat (%c, %x) {axis = 1} %b = Add (%a, %p) "
+     "%y = Gather (%b, %i) {axis = 1}"},
+    {"attention", "input %x: f32[2,5,8]",
+     "const %w: f32[8,24] = rand(1) const %b: f32[24] = rand(2) const %s: i64[5] = {0, 0, 3, 2, 4} "
+     "const %k: f32[] = {0.5} const %ax: i64[1] = {0} const %o: i64[3] = {0, 0, 8} "
+     "%m = MatMul (%x, %w) %l = Add (%m, %b) %r = Reshape (%l, %s) %t = Transpose (%r) {perm = [2,0,3,1,4]} "
+     "%q1, %k1, %v1 = Split (%t) {axis = 0, num_outputs = 3} %q = Squeeze (%q1, %ax) %kk = Squeeze (%k1, "
+     "%ax) "
+     "%v = Squeeze (%v1, %ax) %kt = Transpose (%kk) {perm = [0,1,3,2]} %a = MatMul (%q, %kt) %c = Mul (%a, "
+     "%k) "
+     "%f = Softmax (%c) {axis = -1} %h = MatMul (%f, %v) %u = Transpose (%h) {perm = [0,2,1,3]} "
+     "%y = Reshape (%u, %o)"},
     {"shape_arithmetic", kImage,
      "const %i: i64[1] = {0} const %m: i64[1] = {-1} %s = Shape (%x) %n = Gather (%s, %i) {axis = 0} "
      "%t = Concat (%n, %m) {axis = 0} %y = Reshape (%x, %t)"},

@@ -3,7 +3,9 @@
 #include <ATen/ops/abs.h>
 #include <ATen/ops/add.h>
 #include <ATen/ops/ceil.h>
+#include <ATen/ops/celu.h>
 #include <ATen/ops/clamp.h>
+#include <ATen/ops/cos.h>
 #include <ATen/ops/div.h>
 #include <ATen/ops/dropout.h>
 #include <ATen/ops/elu.h>
@@ -11,11 +13,16 @@
 #include <ATen/ops/erf.h>
 #include <ATen/ops/exp.h>
 #include <ATen/ops/floor.h>
+#include <ATen/ops/ge.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/gt.h>
 #include <ATen/ops/hardswish.h>
+#include <ATen/ops/le.h>
 #include <ATen/ops/leaky_relu.h>
 #include <ATen/ops/log.h>
+#include <ATen/ops/logical_and.h>
+#include <ATen/ops/logical_not.h>
+#include <ATen/ops/logical_or.h>
 #include <ATen/ops/lt.h>
 #include <ATen/ops/maximum.h>
 #include <ATen/ops/minimum.h>
@@ -28,10 +35,13 @@
 #include <ATen/ops/round.h>
 #include <ATen/ops/selu.h>
 #include <ATen/ops/sigmoid.h>
+#include <ATen/ops/sign.h>
+#include <ATen/ops/sin.h>
 #include <ATen/ops/softplus.h>
 #include <ATen/ops/sqrt.h>
 #include <ATen/ops/sub.h>
 #include <ATen/ops/tanh.h>
+#include <ATen/ops/threshold.h>
 #include <ATen/ops/where.h>
 
 #include <map>
@@ -107,6 +117,8 @@ std::map<std::string, UnaryFunction> unary_functions(const NodeView& node) {
       {"Gelu", [=](T x) { return at::gelu(x, approximate); }},
       {"Erf", [](T x) { return at::erf(x); }},
       {"Softplus", [](T x) { return at::softplus(x); }},
+      {"Celu", [=](T x) { return at::celu(x, alpha); }},
+      {"ThresholdedRelu", [=](T x) { return at::threshold(x, alpha, 0.0); }},
       {"Softsign", [](T x) { return x / (1 + at::abs(x)); }},
       {"Mish", [](T x) { return at::mish(x); }},
       {"Sqrt", [](T x) { return at::sqrt(x); }},
@@ -114,6 +126,10 @@ std::map<std::string, UnaryFunction> unary_functions(const NodeView& node) {
       {"Log", [](T x) { return at::log(x); }},
       {"Neg", [](T x) { return at::neg(x); }},
       {"Abs", [](T x) { return at::abs(x); }},
+      {"Sign", [](T x) { return at::sign(x); }},
+      {"Sin", [](T x) { return at::sin(x); }},
+      {"Cos", [](T x) { return at::cos(x); }},
+      {"Not", [](T x) { return at::logical_not(x); }},
       {"Reciprocal", [](T x) { return at::reciprocal(x); }},
       {"Floor", [](T x) { return at::floor(x); }},
       {"Ceil", [](T x) { return at::ceil(x); }},
@@ -144,6 +160,10 @@ const std::map<std::string, BinaryFunction>& binary_functions() {
       {"PRelu", [](T a, T b) { return at::where(a < 0, a * b, a); }},
       {"Equal", [](T a, T b) { return at::eq(a, b); }},
       {"Less", [](T a, T b) { return at::lt(a, b); }},
+      {"LessOrEqual", [](T a, T b) { return at::le(a, b); }},
+      {"GreaterOrEqual", [](T a, T b) { return at::ge(a, b); }},
+      {"And", [](T a, T b) { return at::logical_and(a, b); }},
+      {"Or", [](T a, T b) { return at::logical_or(a, b); }},
       {"Greater", [](T a, T b) { return at::gt(a, b); }},
       {"Max", [](T a, T b) { return at::maximum(a, b); }},
       {"Min", [](T a, T b) { return at::minimum(a, b); }},

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix products, normalizations over axes, reductions.
+// Matrix products, softmax, reductions.
+#include <ATen/ops/abs.h>
 #include <ATen/ops/amax.h>
 #include <ATen/ops/amin.h>
 #include <ATen/ops/argmax.h>
-#include <ATen/ops/layer_norm.h>
+#include <ATen/ops/argmin.h>
+#include <ATen/ops/cumsum.h>
+#include <ATen/ops/einsum.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/log_softmax.h>
+#include <ATen/ops/logsumexp.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/mean.h>
 #include <ATen/ops/mul.h>
@@ -38,6 +42,15 @@ Kernel make_matmul(const NodeView&) {
   return [](Frame& frame) { frame.out(0, at::matmul(frame.in(0), frame.in(1))); };
 }
 
+Kernel make_einsum(const NodeView& node) {
+  const std::string equation = node.text("equation", "");
+  return [equation](Frame& frame) {
+    std::vector<at::Tensor> operands;
+    for (size_t i = 0; i < frame.size(); ++i) operands.push_back(frame.in(i));
+    frame.out(0, at::einsum(equation, operands));
+  };
+}
+
 Kernel make_softmax(const NodeView& node) {
   const int64_t axis = node.integer("axis", -1);
   return [axis](Frame& frame) { frame.out(0, at::softmax(frame.in(0), axis)); };
@@ -46,20 +59,6 @@ Kernel make_softmax(const NodeView& node) {
 Kernel make_log_softmax(const NodeView& node) {
   const int64_t axis = node.integer("axis", -1);
   return [axis](Frame& frame) { frame.out(0, at::log_softmax(frame.in(0), axis)); };
-}
-
-Kernel make_layer_normalization(const NodeView& node) {
-  const int64_t axis = node.integer("axis", -1);
-  const double epsilon = node.real("epsilon", 1e-5);
-  return [=](Frame& frame) {
-    const at::Tensor& x = frame.in(0);
-    const auto first = static_cast<size_t>(axis_of(axis, x.dim()));
-    const Ints shape = x.sizes().slice(first).vec();
-    at::Tensor scale = frame.optional(1), bias = frame.optional(2);
-    if (scale.defined() && scale.sizes() != at::IntArrayRef(shape)) scale = scale.expand(shape);
-    if (bias.defined() && bias.sizes() != at::IntArrayRef(shape)) bias = bias.expand(shape);
-    frame.out(0, at::layer_norm(x, shape, scale, bias, epsilon, false));
-  };
 }
 
 namespace {
@@ -77,6 +76,12 @@ Reduction reduction_of(const std::string& op) {
     return [](T x, Axes axes, bool keep) -> at::Tensor { return at::amax(x, axes, keep); };
   if (op == "ReduceMin")
     return [](T x, Axes axes, bool keep) -> at::Tensor { return at::amin(x, axes, keep); };
+  if (op == "ReduceL1")
+    return [](T x, Axes axes, bool keep) -> at::Tensor { return at::sum(at::abs(x), axes, keep); };
+  if (op == "ReduceSumSquare")
+    return [](T x, Axes axes, bool keep) -> at::Tensor { return at::sum(at::mul(x, x), axes, keep); };
+  if (op == "ReduceLogSumExp")
+    return [](T x, Axes axes, bool keep) -> at::Tensor { return at::logsumexp(x, axes, keep); };
   return [](T x, Axes axes, bool keep) -> at::Tensor { return at::sqrt(at::sum(at::mul(x, x), axes, keep)); };
 }
 
@@ -95,10 +100,24 @@ Kernel make_reduce(const NodeView& node) {
   };
 }
 
-Kernel make_arg_max(const NodeView& node) {
+Kernel make_arg_extreme(const NodeView& node) {
   const int64_t axis = node.integer("axis", 0);
-  const bool keep = node.integer("keepdims", 1) != 0;
-  return [=](Frame& frame) { frame.out(0, at::argmax(frame.in(0), axis, keep)); };
+  const bool keep = node.integer("keepdims", 1) != 0, least = node.op() == "ArgMin";
+  if (node.integer("select_last_index", 0) != 0) refuse("select_last_index is not supported in training");
+  return [=](Frame& frame) {
+    frame.out(0, least ? at::argmin(frame.in(0), axis, keep) : at::argmax(frame.in(0), axis, keep));
+  };
+}
+
+Kernel make_cum_sum(const NodeView& node) {
+  const bool exclusive = node.integer("exclusive", 0) != 0, reverse = node.integer("reverse", 0) != 0;
+  return [=](Frame& frame) {
+    const int64_t axis = axis_of(frame.ints(1).at(0), frame.in(0).dim());
+    const at::Tensor x = reverse ? frame.in(0).flip(axis) : frame.in(0);
+    at::Tensor y = at::cumsum(x, axis);
+    if (exclusive) y = y - x;
+    frame.out(0, reverse ? y.flip(axis) : y);
+  };
 }
 
 }  // namespace kvant::train::plugin

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operators that move data or compute shapes.
+#include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/gather.h>
 #include <ATen/ops/pad.h>
+#include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/tril.h>
+#include <ATen/ops/triu.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 
@@ -181,6 +188,48 @@ Kernel make_gather(const NodeView& node) {
   };
 }
 
+Kernel make_gather_elements(const NodeView& node) {
+  const int64_t given = node.integer("axis", 0);
+  return [given](Frame& frame) {
+    const at::Tensor& x = frame.in(0);
+    const int64_t axis = axis_of(given, x.dim()), size = x.size(axis);
+    const at::Tensor where = frame.in(1).to(at::kLong);
+    frame.out(0, at::gather(x, axis, at::where(where < 0, where + size, where)));
+  };
+}
+
+Kernel make_size(const NodeView&) {
+  return [](Frame& frame) {
+    frame.out(0, at::scalar_tensor(frame.in(0).numel(), at::TensorOptions(at::kLong)));
+  };
+}
+
+Kernel make_range(const NodeView&) {
+  return [](Frame& frame) {
+    const at::ScalarType type = frame.in(0).scalar_type();
+    const at::Tensor y =
+        at::arange(frame.scalar(0), frame.scalar(1), frame.scalar(2), at::TensorOptions(at::kDouble));
+    frame.out(0, y.to(type));
+  };
+}
+
+// Input 1, of ours: the value, which ONNX has as an attribute.
+Kernel make_constant_of_shape(const NodeView&) {
+  return [](Frame& frame) {
+    const Ints shape = frame.ints(0);
+    frame.out(0, frame.has(1) ? frame.in(1).reshape({}).expand(shape)
+                              : at::zeros(shape, at::TensorOptions(at::kFloat)));
+  };
+}
+
+Kernel make_trilu(const NodeView& node) {
+  const bool upper = node.integer("upper", 1) != 0;
+  return [upper](Frame& frame) {
+    const int64_t k = frame.has(1) ? frame.ints(1).at(0) : 0;
+    frame.out(0, upper ? at::triu(frame.in(0), k) : at::tril(frame.in(0), k));
+  };
+}
+
 Kernel make_expand(const NodeView&) {
   return [](Frame& frame) {
     const at::Tensor& x = frame.in(0);
@@ -221,6 +270,18 @@ Kernel make_depth_to_space(const NodeView& node) {
     const at::Tensor y = crd ? x.reshape({n, c, block, block, h, w}).permute({0, 1, 4, 2, 5, 3})
                              : x.reshape({n, block, block, c, h, w}).permute({0, 3, 4, 1, 5, 2});
     frame.out(0, y.reshape({n, c, h * block, w * block}));
+  };
+}
+
+Kernel make_space_to_depth(const NodeView& node) {
+  const int64_t block = node.integer("blocksize", 1);
+  return [=](Frame& frame) {
+    const at::Tensor& x = frame.in(0);
+    if (x.dim() != 4 || block < 1 || x.size(2) % block != 0 || x.size(3) % block != 0)
+      refuse("the input does not fit blocksize " + std::to_string(block));
+    const int64_t n = x.size(0), c = x.size(1), h = x.size(2) / block, w = x.size(3) / block;
+    const at::Tensor y = x.reshape({n, c, h, block, w, block}).permute({0, 3, 5, 1, 2, 4});
+    frame.out(0, y.reshape({n, c * block * block, h, w}));
   };
 }
 

@@ -35,7 +35,9 @@ void Optimizer::clip() {
   double squares = 0;
   for (Parameter& parameter : parameters_) {
     const at::Tensor& gradient = tensor(parameter).grad();
-    if (gradient.defined()) squares += gradient.norm().item().toDouble() * gradient.norm().item().toDouble();
+    if (!gradient.defined()) continue;
+    const double norm = gradient.norm().item().toDouble();
+    squares += norm * norm;
   }
   const double norm = std::sqrt(squares);
   if (!(norm > settings_.clip_norm)) return;
@@ -70,11 +72,14 @@ void Optimizer::update(Parameter& parameter, double learning_rate, int64_t step)
   if (parameter.floor > 0) value.clamp_min_(parameter.floor);
 }
 
-void Optimizer::step(double learning_rate, int64_t step) {
+void Optimizer::step(double learning_rate, int64_t step, bool frozen_ranges) {
   c10::AutoGradMode no_grad(false);
   if (settings_.clip_norm > 0) clip();
-  for (Parameter& parameter : parameters_) update(parameter, learning_rate, step);
-  executor_.follow();
+  for (Parameter& parameter : parameters_) {
+    const bool scale = executor_.constants()[parameter.constant].role == KVANT_TRAIN_LEARNED;
+    if (!(scale && frozen_ranges)) update(parameter, learning_rate, step);
+  }
+  if (!frozen_ranges) executor_.follow();
 }
 
 }  // namespace kvant::train::plugin

@@ -16,8 +16,8 @@ class Optimizer {
   // Keeps a reference to the trained constants of `executor`.
   Optimizer(Executor& executor, const kvant_train_settings& settings);
   void clear_gradients();
-  // `step` counts from 1.
-  void step(double learning_rate, int64_t step);
+  // `step` counts from 1. Frozen ranges: no scale changes, learned or following.
+  void step(double learning_rate, int64_t step, bool frozen_ranges);
   // Slots of one parameter: the velocity, or both moments.
   size_t slots() const { return settings_.optimizer == 0 ? 1 : 2; }
   struct Parameter {

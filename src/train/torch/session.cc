@@ -4,9 +4,9 @@
 #include <ATen/ops/argmax.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/exp.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/log_softmax.h>
-#include <ATen/ops/softmax.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -57,7 +57,6 @@ Session::Session(const kvant_train_graph& graph, const kvant_train_settings& set
     : settings_(settings), executor_(graph, settings.channels_last != 0) {
   if (settings.training != 0) {
     optimizer_ = std::make_unique<Optimizer>(executor_, settings_);
-    executor_.follow();
   }
   for (size_t i = 0; i < executor_.constants().size(); ++i) {
     if (executor_.constants()[i].role != KVANT_TRAIN_FIXED) state_.push_back({i, 0, 0});
@@ -69,18 +68,19 @@ Session::Session(const kvant_train_graph& graph, const kvant_train_settings& set
   }
 }
 
-at::Tensor Session::loss_of(const at::Tensor& logits, const at::Tensor& labels,
-                            const kvant_train_batch& batch) {
-  const at::Tensor hard = at::cross_entropy_loss(logits, labels, {}, 1, -100, settings_.label_smoothing);
-  if (batch.teacher == nullptr || settings_.distill_weight <= 0) return hard;
-  const at::Tensor teacher = import_tensor(*batch.teacher);
-  if (teacher.sizes() != logits.sizes()) refuse("the teacher's output has another shape than the model's");
-  // Kullback-Leibler divergence at temperature T, times T^2 (Hinton et al. 2015); the teacher's own entropy
-  // is constant.
+at::Tensor Session::loss_of(const at::Tensor& logits, const at::Tensor& labels, const at::Tensor& teacher) {
+  const double weight = teacher.defined() ? settings_.distill_weight : 0.0;
+  at::Tensor loss;
+  if (weight < 1) {
+    loss = at::cross_entropy_loss(logits, labels, {}, 1, -100, settings_.label_smoothing) * (1 - weight);
+  }
+  if (weight <= 0) return loss;
+  // Kullback-Leibler divergence at temperature T, times T^2 (Hinton et al. 2015).
   const double t = settings_.distill_temperature;
-  const at::Tensor soft = -(at::softmax(teacher / t, 1) * at::log_softmax(logits / t, 1)).sum() *
-                          (t * t / static_cast<double>(logits.size(0)));
-  return hard * (1 - settings_.distill_weight) + soft * settings_.distill_weight;
+  const at::Tensor wanted = at::log_softmax(teacher / t, 1), given = at::log_softmax(logits / t, 1);
+  const at::Tensor soft =
+      (wanted.exp() * (wanted - given)).sum() * (weight * t * t / static_cast<double>(logits.size(0)));
+  return loss.defined() ? loss + soft : soft;
 }
 
 kvant_train_outcome Session::step(const kvant_train_batch& batch) {
@@ -88,16 +88,30 @@ kvant_train_outcome Session::step(const kvant_train_batch& batch) {
   outputs_.clear();
   seed_torch(batch.seed);
   optimizer_->clear_gradients();
+  // Before the first step; after it the optimizer sees to it.
+  if (!followed_ && batch.frozen_ranges == 0) executor_.follow();
+  followed_ = true;
   c10::AutoGradMode grad(true);
-  const at::Tensor logits = executor_.run(batch.images, 1, {true, settings_.frozen_statistics == 0}).at(0);
+  const Mode mode{true, batch.frozen_statistics == 0, batch.frozen_ranges == 0, settings_.range_momentum};
+  const at::Tensor logits = executor_.run(batch.images, 1, mode).at(0);
   if (logits.dim() != 2) {
     refuse("training needs an output of shape [batch, classes], this one has rank " +
            std::to_string(logits.dim()));
   }
-  const at::Tensor labels = import_labels(batch.labels, logits.size(0), logits.size(1));
-  const at::Tensor loss = loss_of(logits, labels, batch);
+  at::Tensor teacher;
+  if (batch.teacher != nullptr && settings_.distill_weight > 0) {
+    teacher = import_tensor(*batch.teacher);
+    if (teacher.sizes() != logits.sizes()) refuse("the teacher's output has another shape than the model's");
+  }
+  if (batch.labels == nullptr && !(teacher.defined() && settings_.distill_weight >= 1)) {
+    refuse("a batch without labels needs a teacher");
+  }
+  const at::Tensor labels = batch.labels == nullptr
+                                ? teacher.argmax(1)
+                                : import_labels(batch.labels, logits.size(0), logits.size(1));
+  const at::Tensor loss = loss_of(logits, labels, teacher);
   loss.backward();
-  optimizer_->step(batch.learning_rate, batch.step);
+  optimizer_->step(batch.learning_rate, batch.step, batch.frozen_ranges != 0);
   c10::AutoGradMode no_grad(false);
   return {loss.item().toDouble(), logits.argmax(1).eq(labels).sum().item().toLong()};
 }

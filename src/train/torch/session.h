@@ -30,7 +30,8 @@ class Session {
     size_t parameter;  // of the optimizer, when slot > 0
     int32_t slot;
   };
-  at::Tensor loss_of(const at::Tensor& logits, const at::Tensor& labels, const kvant_train_batch& batch);
+  // `teacher` may be undefined.
+  at::Tensor loss_of(const at::Tensor& logits, const at::Tensor& labels, const at::Tensor& teacher);
   at::Tensor tensor_of(const Entry& entry);
 
   kvant_train_settings settings_;
@@ -38,6 +39,7 @@ class Session {
   std::unique_ptr<Optimizer> optimizer_;
   std::vector<Entry> state_;
   std::vector<at::Tensor> outputs_;
+  bool followed_ = false;  // scales have been brought to their weights
 };
 
 }  // namespace kvant::train::plugin
