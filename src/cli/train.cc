@@ -225,20 +225,8 @@ Result run(const Flags& flags, Progress& progress) {
   return result;
 }
 
-}  // namespace
-
-Command train() {
-  std::vector<Flag> flags = {
-      {.name = "MODEL",
-       .value = "",
-       .help = "float ONNX file (trained from its weights) or QDQ file (fine-tuned)",
-       .required = true},
-      {.name = "output", .value = "FILE", .help = "ONNX file to write", .required = true, .letter = "o"},
-      {.name = "val",
-       .value = "FORMAT:PATH",
-       .help = "validation set; the epoch that is best on it is kept"}};
-  for (Flag& flag : data_flags("all")) flags.push_back(std::move(flag));
-  const std::vector<Flag> own = {
+std::vector<Flag> schedule_flags() {
+  return {
       {.name = "holdout",
        .value = "SHARE",
        .help = "without --val: keep this share of the images for validation",
@@ -268,6 +256,11 @@ Command train() {
       {.name = "nesterov", .value = "", .help = "Nesterov's form of momentum"},
       {.name = "label-smoothing", .value = "X", .help = "share given to the other classes", .fallback = "0"},
       {.name = "clip-norm", .value = "X", .help = "largest gradient norm, 0: none", .fallback = "0"},
+  };
+}
+
+std::vector<Flag> quantization_flags() {
+  return {
       {.name = "freeze-bn", .value = "", .help = "the same as --freeze-batch-norm 0"},
       {.name = "freeze-batch-norm",
        .value = "EPOCH",
@@ -303,6 +296,11 @@ Command train() {
        .help = "what is best on the validation set: labels, or nearness to the teacher (default: top1; "
                "without labels divergence)",
        .choices = {"top1", "agreement", "divergence"}},
+  };
+}
+
+std::vector<Flag> other_flags() {
+  return {
       {.name = "pad-crop",
        .value = "N",
        .help = "augmentation: pad by N pixels, crop at random",
@@ -321,7 +319,24 @@ Command train() {
        .fallback = "30"},
       {.name = "resume", .value = "", .help = "go on from the checkpoint if there is one"},
   };
-  flags.insert(flags.end(), own.begin(), own.end());
+}
+
+}  // namespace
+
+Command train() {
+  std::vector<Flag> flags = {
+      {.name = "MODEL",
+       .value = "",
+       .help = "float ONNX file (trained from its weights) or QDQ file (fine-tuned)",
+       .required = true},
+      {.name = "output", .value = "FILE", .help = "ONNX file to write", .required = true, .letter = "o"},
+      {.name = "val",
+       .value = "FORMAT:PATH",
+       .help = "validation set; the epoch that is best on it is kept"}};
+  for (Flag& flag : data_flags("all")) flags.push_back(std::move(flag));
+  for (const std::vector<Flag>& part : {schedule_flags(), quantization_flags(), other_flags()}) {
+    flags.insert(flags.end(), part.begin(), part.end());
+  }
   return {.name = "train",
           .summary = "train a float model, or fine-tune a QDQ model (QAT); the result is again ONNX",
           .example = "model.qdq.onnx --data imagefolder:train --val imagefolder:val -o model.qat.onnx",
