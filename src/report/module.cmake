@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-kvant_module(report DEPS ir)
+kvant_module(report DEPS ir engine TEST_DEPS backends quant zoo)

@@ -301,6 +301,18 @@ void add_output_pairs(Graph& graph, const CalibrationTable& ranges, TargetReport
   keep_scales(graph, kept);
 }
 
+std::vector<std::string> splitting_pairs(const Graph& graph) {
+  const auto kept = kept_scales(graph);
+  std::vector<std::string> names;
+  for (const NodeId id : graph.topological_order()) {
+    if (!ir::is_quantize(graph.node(id))) continue;
+    const auto pair = output_pair(graph, id);
+    if (pair && (kept.contains(graph.value(pair->source).name) || splits_fusion(graph, *pair)))
+      names.push_back(label(graph, graph.value(pair->source).producer));
+  }
+  return names;
+}
+
 void drop_output_pairs(Graph& graph, TargetReport& report) {
   auto kept = kept_scales(graph);
   for (const NodeId id : graph.topological_order()) {

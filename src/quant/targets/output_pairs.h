@@ -29,5 +29,7 @@ std::vector<std::string> outputs_without_scale(const ir::Graph& graph);
 // pairs between a weighted layer and the activation, norm or addition that would fuse into it; of an addition
 // with two such branches the shorter one keeps its pair. The metadata keeps the scales.
 void drop_output_pairs(ir::Graph& graph, TargetReport& report);
+// The layers whose pairs that would take away, by name.
+std::vector<std::string> splitting_pairs(const ir::Graph& graph);
 
 }  // namespace kvant::quant
