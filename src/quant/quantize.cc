@@ -10,6 +10,7 @@
 #include "ir/verify.h"
 #include "quant/adjust/adjust_and_pair.h"
 #include "quant/adjust/fold_batch_norm.h"
+#include "quant/adjust/hidden_bounds.h"
 #include "quant/placement/apply_spec.h"
 #include "quant/placement/placement.h"
 
@@ -117,6 +118,9 @@ QuantizeResult pair_up(const Graph& floats, const ir::OpTable& ops, const Calibr
   result.table = ranges_for(floats, sites, ops, data, make_runner, options, progress);
   result.graph = floats;
   result.report = insert_pairs(result.graph, sites, result.table, options.bits);
+  for (const std::string& name : drop_hidden_bounds(result.graph)) {
+    std::erase_if(result.report.layers, [&](const LayerReport& layer) { return layer.name == name; });
+  }
   ir::infer_types(result.graph, ops);
   ir::verify_qdq(result.graph);
   return result;

@@ -15,6 +15,7 @@
 #include "base/progress.h"
 #include "ir/graph.h"
 #include "ir/op_def.h"
+#include "quant/adjust/rounding.h"
 #include "quant/calibration_set.h"
 #include "quant/model_runs.h"
 
@@ -24,6 +25,12 @@ struct AdjustOptions {
   uint64_t seed = 0;
   std::set<std::string> keep_norms = {};  // names of batch norms that are not to be folded
   int threads = 1;                        // of the steps' own arithmetic; runners have theirs
+  // SmoothQuant's migration strength, 0 to 1; not set: chosen for each tensor by the noise that it predicts.
+  std::optional<double> smooth_strength;
+  int64_t bias_samples = 256;  // that bias-correction looks at, at most
+  RoundingOptions rounding;
+  int64_t rounding_rows = 64;   // places of a sample that adaround looks at, at most, for each layer
+  int64_t rounding_levels = 4;  // levels of layers that it takes in one pass over the data
 };
 
 // What a step works on.

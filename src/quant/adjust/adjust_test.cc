@@ -6,13 +6,8 @@
 
 #include <cmath>
 
-#include "base/error.h"
-#include "base/random.h"
-#include "ir/interpreter.h"
-#include "ir/text.h"
-#include "ops/ops.h"
+#include "quant/adjust/adjust_testing.h"
 #include "quant/adjust/output_error.h"
-#include "quant/quantize.h"
 #include "zoo/zoo.h"
 
 namespace kvant::quant {
@@ -21,23 +16,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-std::unique_ptr<ir::Runner> interpret(const ir::Graph& graph) {
-  return std::make_unique<ir::Interpreter>(graph, ops::standard());
-}
-
-BatchSource noise(const Shape& sample, std::vector<int64_t> sizes) {
-  std::vector<std::vector<Tensor>> batches;
-  Random random(5);
-  for (const int64_t size : sizes) {
-    Shape shape{size};
-    shape.insert(shape.end(), sample.begin(), sample.end());
-    Tensor x(DType::Float32, shape);
-    for (float& value : x.mutable_data<float>()) value = random.normal();
-    batches.push_back({x});
-  }
-  return batches_of(std::move(batches));
-}
 
 template <class Fn>
 std::string message_of(Fn fn) {
@@ -89,7 +67,7 @@ TEST(OutputError, SquaresOrDivergence) {
 
 TEST(Adjust, RecordsTheStepsThatWereAskedFor) {
   const ir::Graph model = zoo::create("resnet8", {.input = {1, 8, 8}});
-  const QuantizeResult result = quantize(model, ops::standard(), noise({1, 8, 8}, {2}), interpret);
+  const QuantizeResult result = quantize(model, ops::standard(), noise_set({1, 8, 8}, 1), interpret);
   ASSERT_EQ(result.adjust.size(), 1u);
   EXPECT_EQ(result.adjust[0].name, "fold-batch-norm");
   EXPECT_TRUE(result.adjust[0].kept);
@@ -97,15 +75,14 @@ TEST(Adjust, RecordsTheStepsThatWereAskedFor) {
   EXPECT_FALSE(result.adjust[0].error_before.has_value());
   QuantizeOptions none;
   none.adjust = {};
-  EXPECT_THAT(quantize(model, ops::standard(), noise({1, 8, 8}, {2}), interpret, none).adjust, IsEmpty());
+  EXPECT_THAT(quantize(model, ops::standard(), noise_set({1, 8, 8}, 1), interpret, none).adjust, IsEmpty());
 }
 
 TEST(Adjust, AutoKeepsWhatLowersTheErrorOnHeldOutSamples) {
   const ir::Graph model = zoo::create("resnet8", {.input = {1, 8, 8}});
   QuantizeOptions options;
   options.adjust = {"auto"};
-  const QuantizeResult result =
-      quantize(model, ops::standard(), noise({1, 8, 8}, {4, 4, 4}), interpret, options);
+  const QuantizeResult result = quantize(model, ops::standard(), noise_set({1, 8, 8}, 3), interpret, options);
   ASSERT_EQ(result.adjust.size(), adjusts().size());
   double error = *result.adjust[0].error_before;
   for (const AdjustRecord& record : result.adjust) {
@@ -122,7 +99,7 @@ TEST(Adjust, AutoNeedsSamplesToHoldOut) {
   QuantizeOptions options;
   options.adjust = {"auto"};
   EXPECT_THAT(message_of([&] {
-                quantize(model, ops::standard(), noise({1, 8, 8}, {1}), interpret, options);
+                quantize(model, ops::standard(), noise_set({1, 8, 8}, 1), interpret, options);
               }),
               HasSubstr("choosing repair steps needs at least 5 calibration samples"));
   EXPECT_THAT(message_of([&] { quantize(model, ops::standard(), {}, interpret, options); }),

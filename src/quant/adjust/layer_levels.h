@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Layers by depth, and the part of a graph that leads to some of them: how steps go through a network layer
+// by layer without running all of it each time.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "quant/adjust/weighted_layer.h"
+
+namespace kvant::quant {
+
+// Groups of layers (indices into `layers`) of which none depends on another of its group; each group comes
+// after those that it depends on.
+std::vector<std::vector<size_t>> levels_of(const ir::Graph& graph, std::span<const WeightedLayer> layers);
+
+// A copy of the graph that computes just `values`, as its outputs in that order. Its inputs stay.
+ir::Graph leading_to(const ir::Graph& graph, std::vector<ir::ValueId> values);
+
+}  // namespace kvant::quant
