@@ -160,6 +160,78 @@ TEST(Quantize, RefusesModelsWithNothingToQuantize) {
   }
 }
 
+// conv, norm, relu, dropout, conv.
+std::string small_network() {
+  std::string text = "graph \"g\" { input %x: f32[N,2,4,4]\nconst %w1: f32[2,2,1,1] = rand(1)\n";
+  for (const char* name : {"gamma", "beta", "mean"})
+    text += fmt::format("const %{}: f32[2] = rand(2)\n", name);
+  return text + R"(const %var: f32[2] = fill(1)
+    %c1 = Conv "c1" (%x, %w1)
+    %n = BatchNormalization "n" (%c1, %gamma, %beta, %mean, %var)
+    %r = Relu "r" (%n)
+    %d = Dropout "d" (%r)
+    const %w2: f32[2,2,1,1] = rand(3)
+    %c2 = Conv "c2" (%d, %w2)
+    output %c2 })";
+}
+
+QuantizeResult quantize_small(std::vector<SpecEntry> layers, int bits = 8) {
+  QuantizeOptions options;
+  options.bits = bits;
+  options.placement.spec.layers = std::move(layers);
+  return quantize(ir::parse(small_network()), ops::standard(), random_batches({2, 4, 4}, {4, 4}), interpret,
+                  options);
+}
+
+TEST(QuantizeWithSpec, ANormThatIsAskedForIsNotFolded) {
+  EXPECT_EQ(ir::count_operators(quantize_small({}).graph).count("BatchNormalization"), 0u);
+  const QuantizeResult kept = quantize_small({{.name = "n"}});
+  const ir::Graph& graph = kept.graph;
+  const ir::NodeId norm = graph.find_node("n");
+  ASSERT_NE(norm, ir::kNone);
+  EXPECT_TRUE(ir::quantized_behind(graph, graph.node(norm).inputs[0]).has_value());
+  // To keep it in float is no reason to keep it.
+  const QuantizeResult folded = quantize_small(
+      {{.name = "n", .quantize_input = false, .quantize_weight = false}, {.name = "c2", .bits = 4}});
+  EXPECT_EQ(folded.graph.find_node("n"), ir::kNone);
+  EXPECT_EQ(folded.graph.metadata.at("kvant.bits:w2"), "4");
+}
+
+TEST(QuantizeWithSpec, BitsAndCalibratorsOfSingleLayers) {
+  const QuantizeResult all = quantize_small({});
+  const QuantizeResult one = quantize_small({{.name = "c2", .bits = 4, .calibrator = "percentile"}});
+  EXPECT_EQ(one.table.ranges.count("r"), 1u);
+  EXPECT_EQ(one.table.calibrator_of.at("r"), "percentile");
+  EXPECT_EQ(all.table.ranges.at("x"), one.table.ranges.at("x"));
+  const auto pair = ir::quantized_behind(one.graph, one.graph.node(one.graph.find_node("c2")).inputs[0]);
+  EXPECT_EQ(pair->range, (IntRange{-7, 7}));
+}
+
+std::string refused(std::vector<SpecEntry> layers, PlaceMode mode = PlaceMode::Full) {
+  QuantizeOptions options;
+  options.placement.mode = mode;
+  options.placement.spec.layers = std::move(layers);
+  try {
+    quantize(ir::parse(small_network()), ops::standard(), random_batches({2, 4, 4}, {4}), interpret, options);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(QuantizeWithSpec, Refusals) {
+  EXPECT_THAT(refused({{.name = "c3"}}), HasSubstr("spec entry 1, name 'c3' fits no layer of the model"));
+  EXPECT_THAT(refused({{.name = "c1"}, {.name = "d"}}),
+              HasSubstr("spec entry 2, name 'd': what it names is gone before pairs are placed"));
+  EXPECT_EQ(refused({{.name = "*", .quantize_input = false, .quantize_weight = false}}),
+            "nothing to quantize: the spec and the cases leave every layer of the model in float");
+  EXPECT_THAT(refused({}, PlaceMode::Partial), HasSubstr("mode partial quantizes only what a spec"));
+  // Entries keep their number when one before them fits only what is removed.
+  EXPECT_THAT(refused({{.name = "d", .quantize_input = false, .quantize_weight = false},
+                       {.name = "c1", .quantize_input = false, .quantize_weight = false}}),
+              HasSubstr("no error"));
+}
+
 TEST(Prepare, RemovesIdentitiesAndKeepsOutputNames) {
   ir::Graph graph = ir::parse(R"(graph "g" { input %x: f32[N,4]
     %a = Identity "i1" (%x)

@@ -64,6 +64,9 @@ class Fitter {
       return result;
     }
     if (const auto exact = by_label_.find(entry.name); exact != by_label_.end()) return exact->second;
+    const ir::ValueId made = sites_.graph().find_value(entry.name);
+    const NodeId producer = made == kNone ? kNone : sites_.graph().value(made).producer;
+    if (std::find(layers_.begin(), layers_.end(), producer) != layers_.end()) return {producer};
     std::optional<std::regex> expression;
     if (entry.name.starts_with("re:")) expression.emplace(entry.name.substr(3));
     if (!expression && entry.name.find_first_of("*?[") == std::string::npos) return result;
@@ -178,6 +181,8 @@ void claim(Sites& sites, NodeId id, const LayerRule& rule) {
   }
   if (!rule.input) return;
   if (is_swish(graph, node) && rule.inputs.empty()) return want_swish(sites, id);
+  if (node.op == "Conv" || node.op == "ConvTranspose")
+    return sites.keep_float(id, "its weight is computed at run time");
   const size_t count = is_weighted(node) ? 2 : node.inputs.size();  // their third is the bias
   for (size_t i = 0; i < std::min(count, node.inputs.size()); ++i) {
     if (node.inputs[i] != kNone)

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <functional>
 
 #include "ir/interpreter.h"
 #include "quant/placement/placement_testing.h"
@@ -53,15 +52,6 @@ TEST(Insert, FewerBitsKeepTheCodesInRange) {
   probe.erase_dead();
   const std::vector<Tensor> inputs{Tensor::full({1, 4, 8, 8}, 100.0f)};
   EXPECT_EQ(ir::evaluate(probe, ops::standard(), inputs)[0].data<int8_t>()[0], 7);
-}
-
-std::string message_of(const std::function<void()>& fn) {
-  try {
-    fn();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(Insert, Refusals) {

@@ -4,11 +4,17 @@
 // scales per index of axis 0.
 #pragma once
 
+#include <cmath>
+#include <functional>
+#include <map>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
+#include "base/random.h"
 #include "ir/infer.h"
+#include "ir/interpreter.h"
 #include "ir/qdq.h"
 #include "ir/text.h"
 #include "ir/verify.h"
@@ -46,6 +52,61 @@ inline Placed insert_all(const Sites& sites, int bits = 8) {
   ir::verify(placed.graph, ops::standard());
   ir::verify_qdq(placed.graph);
   return placed;
+}
+
+// Float tensors that `graph` makes of `inputs`, by name.
+inline std::map<std::string, Tensor> evaluate_named(ir::Graph graph, const std::vector<std::string>& names,
+                                                    const std::vector<Tensor>& inputs) {
+  std::vector<ir::ValueId> values;
+  for (const std::string& name : names) values.push_back(graph.find_value(name));
+  graph.set_outputs(values);
+  const std::vector<Tensor> results = ir::evaluate(graph, ops::standard(), inputs);
+  std::map<std::string, Tensor> by_name;
+  for (size_t i = 0; i < names.size(); ++i) by_name[names[i]] = results[i];
+  return by_name;
+}
+
+// Evaluates the float graph and the one with its pairs (ranges: those of the very input) on noise. Returns
+// the largest error of any output, as a part of that output's largest magnitude.
+inline double relative_error(const Sites& sites) {
+  const ir::Graph& graph = sites.graph();
+  std::vector<Tensor> inputs;
+  for (const ir::ValueId input : graph.inputs()) {
+    Shape shape = *graph.value(input).type.shape;
+    for (int64_t& dim : shape) dim = dim < 0 ? 2 : dim;
+    Random random(inputs.size() + 1);
+    inputs.emplace_back(DType::Float32, shape);
+    for (float& value : inputs.back().mutable_data<float>()) value = random.normal();
+  }
+  const auto amax = [](const Tensor& tensor) {
+    float largest = 0;
+    for (const float value : tensor.data<float>()) largest = std::max(largest, std::fabs(value));
+    return largest;
+  };
+  CalibrationTable table;
+  for (const auto& [name, tensor] : evaluate_named(graph, tensors_to_calibrate(sites), inputs))
+    table.ranges[name] = {-amax(tensor), amax(tensor)};
+  ir::Graph quantized = graph;
+  insert_pairs(quantized, sites, table);
+  ir::infer_types(quantized, ops::standard());
+  const auto expected = ir::evaluate(graph, ops::standard(), inputs);
+  const auto actual = ir::evaluate(quantized, ops::standard(), inputs);
+  double worst = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const auto a = expected[i].data<float>(), b = actual[i].data<float>();
+    for (size_t k = 0; k < a.size(); ++k)
+      worst = std::max(worst, std::fabs(a[k] - b[k]) / static_cast<double>(amax(expected[i])));
+  }
+  return worst;
+}
+
+inline std::string message_of(const std::function<void()>& fn) {
+  try {
+    fn();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "no error";
 }
 
 inline Placed place_text(const std::string& text, int bits = 8) {

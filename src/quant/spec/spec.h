@@ -9,7 +9,7 @@
 namespace kvant::quant {
 
 struct SpecEntry {
-  // One of the two. `name`: an ONNX node name (a node without one goes by its first result), a glob with * ?
+  // One of the two. `name`: an ONNX node name (or that of a node's result), a glob with * ?
   // and [..], or "re:" and a regular expression (ECMAScript) that is searched for in the name. `layer_class`:
   // an ONNX operator, or DepthwiseConv, Linear (Gemm and MatMul with a constant weight), Swish.
   std::string name = {};
