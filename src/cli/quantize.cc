@@ -15,10 +15,13 @@
 #include "formats/model.h"
 #include "ops/ops.h"
 #include "quant/calibrate/calibrator.h"
+#include "quant/calibrate/import_ranges.h"
 #include "report/table.h"
 
 namespace kvant::cli {
 namespace {
+
+constexpr int64_t kFewImages = 8;  // below it, a note
 
 std::vector<std::string> calibrator_names() {
   std::vector<std::string> names;
@@ -74,6 +77,28 @@ double peak_rss_mb() {
   return static_cast<double>(usage.ru_maxrss) / 1024.0;
 }
 
+std::filesystem::path checkpoint_of(const Flags& flags) { return flags.text("output") + ".calibration"; }
+
+std::string note(const std::string& sentence) { return sentence.empty() ? "" : "note: " + sentence + "\n"; }
+
+// What a user should know of the ranges that came out.
+std::string remarks(const quant::CalibrationTable& table) {
+  std::string notes;
+  if (table.samples > 0 && table.samples < kFewImages) {
+    notes += note(fmt::format("the ranges come from {} image{} alone; a few hundred of all kinds are usual",
+                              table.samples, table.samples == 1 ? "" : "s"));
+  }
+  std::vector<std::string_view> zero;
+  for (const auto& [name, range] : table.ranges) {
+    if (range.amax() == 0) zero.push_back(name);
+  }
+  if (!zero.empty()) {
+    notes += note(fmt::format("{} tensor{} held nothing but zeros (scale 1): {}", zero.size(),
+                              zero.size() == 1 ? "" : "s", fmt::join(zero, ", ")));
+  }
+  return notes;
+}
+
 quant::QuantizeOptions options_of(const Flags& flags) {
   quant::QuantizeOptions options;
   options.calibration.calibrator = flags.text("calibrator");
@@ -89,7 +114,13 @@ quant::QuantizeOptions options_of(const Flags& flags) {
   options.adjusting.threads = threads_of(flags);
   options.target = flags.text("target");
   options.target_options = target_options_of(flags);
-  if (flags.given("load-ranges")) options.ranges = quant::load_ranges(flags.path("load-ranges"));
+  for (const std::string& file : flags.texts("load-ranges")) {
+    quant::merge_ranges(options.ranges, quant::load_ranges(file));
+  }
+  if (flags.given("data")) options.calibration.checkpoint = checkpoint_of(flags);
+  options.calibration.checkpoint_seconds = flags.real("checkpoint-seconds", 0, 1e9);
+  options.calibration.resume = flags.on("resume");
+  options.weights = quant::weight_calibrator_named(flags.text("weight-calibrator"));
   return options;
 }
 
@@ -155,6 +186,7 @@ Result run(const Flags& flags, Progress& progress) {
     throw UsageError("quantize needs --data FORMAT:PATH to calibrate on, or --load-ranges FILE");
   }
   options.calibration.expected_samples = samples;
+  notes += note(quant::unmatched_ranges(graph, options.ranges));
   const quant::QuantizeResult quantized =
       noting([&] { return "while quantizing " + flags.text("MODEL"); },
              [&] {
@@ -164,8 +196,10 @@ Result run(const Flags& flags, Progress& progress) {
   if (flags.given("save-ranges")) quant::save_ranges(quantized.table, flags.path("save-ranges"));
   formats::write(quantized.graph, flags.path("output"), {.opset = target_opset(flags)});
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  std::error_code ignored;
+  std::filesystem::remove(checkpoint_of(flags), ignored);
   Result result = describe(flags, quantized, seconds);
-  result.notes = notes;
+  result.notes = notes + remarks(quantized.table);
   return result;
 }
 
@@ -190,6 +224,11 @@ Command quantize() {
        .value = "P",
        .help = "share of the values kept, for the percentile calibrator",
        .fallback = "99.99"},
+      {.name = "weight-calibrator",
+       .value = "NAME",
+       .help = "range of each output channel's weights: the largest magnitude, or the least squared error",
+       .fallback = "max",
+       .choices = {"max", "mse"}},
       {.name = "bits", .value = "N", .help = "2 to 8; below 8 simulated in int8", .fallback = "8"},
       {.name = "batch", .value = "N", .help = "images at a time", .fallback = "16"},
       {.name = "adjust",
@@ -199,7 +238,17 @@ Command quantize() {
       {.name = "save-ranges", .value = "FILE", .help = "write the ranges as JSON"},
       {.name = "load-ranges",
        .value = "FILE",
-       .help = "take ranges from a file; only what is missing is calibrated"},
+       .help = "take ranges from a file: of --save-ranges, a TensorRT calibration cache or AIMET "
+               "encodings; only what is missing is calibrated. Given several times, a tensor's range is the "
+               "union of those in the files (calibrations of parts of the data)",
+       .many = true},
+      {.name = "checkpoint-seconds",
+       .value = "S",
+       .help = "keep the calibration in FILE.calibration beside the output after so long, and on interrupt",
+       .fallback = "30"},
+      {.name = "resume",
+       .value = "",
+       .help = "go on from that file if there is one: the same bytes come out"},
       {.name = "opset", .value = "N", .help = "least opset of the file", .fallback = "13"},
   };
   flags.insert(flags.end(), own.begin(), own.end());

@@ -117,7 +117,7 @@ QuantizeResult pair_up(const Graph& floats, const ir::OpTable& ops, const Calibr
   QuantizeResult result;
   result.table = ranges_for(floats, sites, ops, data, make_runner, options, progress);
   result.graph = floats;
-  result.report = insert_pairs(result.graph, sites, result.table, options.bits);
+  result.report = insert_pairs(result.graph, sites, result.table, options.bits, options.weights);
   for (const std::string& name : drop_hidden_bounds(result.graph)) {
     std::erase_if(result.report.layers, [&](const LayerReport& layer) { return layer.name == name; });
   }
@@ -154,8 +154,11 @@ QuantizeResult quantize(Graph model, const ir::OpTable& ops, CalibrationSet data
   adjusting.keep_norms.merge(names_to_keep(model, options.placement.spec));
   prepare(model, ops, false);
   if (reads_again(options.adjust)) data.keep(kKeptBytes);
+  QuantizeOptions now = options;
   const PairUp pairs = [&](const Graph& floats) {
-    return pair_up(floats, ops, data, make_runner, options, progress);
+    QuantizeResult result = pair_up(floats, ops, data, make_runner, now, progress);
+    now.calibration.checkpoint.clear();
+    return result;
   };
   QuantizeResult result =
       adjust_and_pair(std::move(model), options.adjust, pairs, {ops, data, make_runner, adjusting, progress});

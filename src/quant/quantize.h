@@ -16,11 +16,13 @@
 #include "quant/placement/insert.h"
 #include "quant/placement/placement.h"
 #include "quant/targets/target.h"
+#include "quant/weight_range.h"
 
 namespace kvant::quant {
 
 struct QuantizeOptions {
-  CalibrateOptions calibration;
+  CalibrateOptions calibration;  // a checkpoint is of the first calibration, where repair steps need several
+  WeightCalibrator weights = WeightCalibrator::Max;
   int bits = 8;                                         // 2 to 8; below 8 simulated in int8
   PlaceOptions placement;                               // what gets pairs; may give layers bits of their own
   std::vector<std::string> adjust = default_adjusts();  // repair steps: parse_adjusts()

@@ -129,6 +129,22 @@ std::vector<float> weight_ranges(const Tensor& weight, int64_t axis, int bits, W
   return amax;
 }
 
+std::optional<Tensor> cut_to_codes(const Tensor& weight, const QuantParams& params, int bits) {
+  Tensor floats = weight.cast(DType::Float32);
+  const std::span<float> values = floats.mutable_data<float>();
+  const Channels channels(weight, params.axis);
+  const auto top = static_cast<float>((1 << (bits - 1)) - 1);
+  bool cut = false;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const float scale = params.scale[i / channels.inner % channels.count];
+    if (std::fabs(std::nearbyintf(values[i] / scale)) <= top) continue;
+    values[i] = std::copysign(top * scale, values[i]);
+    cut = true;
+  }
+  if (!cut) return std::nullopt;
+  return floats.cast(weight.dtype());
+}
+
 QuantParams weight_params(const Tensor& weight, int64_t axis, int bits, std::string_view what,
                           WeightCalibrator calibrator) {
   QuantParams params{.dtype = DType::Int8, .scale = {}, .zero_point = {}, .axis = axis};

@@ -2,6 +2,7 @@
 // Ranges and scales of weights.
 #pragma once
 
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -23,6 +24,10 @@ WeightCalibrator weight_calibrator_named(std::string_view name);
 // As weight_amax(), by the calibrator.
 std::vector<float> weight_ranges(const Tensor& weight, int64_t axis, int bits, WeightCalibrator calibrator,
                                  std::string_view what = "the weight");
+
+// The weight with what lies beyond the outermost codes -(2^(bits-1) - 1) and 2^(bits-1) - 1 moved to them;
+// nothing if every value rounds to a code within.
+std::optional<Tensor> cut_to_codes(const Tensor& weight, const QuantParams& params, int bits);
 
 // Symmetric int8 parameters of a weight: one scale for each index of `axis`; channels of zeros get scale 1.
 QuantParams weight_params(const Tensor& weight, int64_t axis, int bits = 8,

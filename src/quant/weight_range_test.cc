@@ -10,12 +10,15 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <optional>
 
 #include "base/error.h"
 #include "base/random.h"
 #include "ir/infer.h"
+#include "ir/qdq.h"
 #include "ir/text.h"
 #include "ops/ops.h"
+#include "quant/placement/insert.h"
 #include "quant/placement/placement.h"
 
 namespace kvant::quant {
@@ -136,6 +139,50 @@ TEST(WeightRange, LeastErrorIsWithinOnePerCentOfBruteForce) {
       EXPECT_LE(squared_error(values, chosen[channel], bits), squared_error(values, widest[channel], bits));
     }
   }
+}
+
+TEST(WeightRange, WhatIsCutOffMovesToTheOutermostCode) {
+  const Tensor w = noise({3, 300}, 8);
+  const QuantParams params = weight_params(w, 0, 4, "w", WeightCalibrator::Mse);
+  EXPECT_FALSE(cut_to_codes(w, weight_params(w, 0, 4), 4).has_value());
+  const std::optional<Tensor> cut = cut_to_codes(w, params, 4);
+  ASSERT_TRUE(cut.has_value());
+  size_t moved = 0;
+  for (size_t i = 0; i < 900; ++i) {
+    const float before = w.data<float>()[i], after = cut->data<float>()[i];
+    const int32_t code = quantize_value(after, params.scale[i / 300], 0, {-128, 127});
+    EXPECT_EQ(code, quantize_value(before, params.scale[i / 300], 0, {-7, 7}));
+    moved += before == after ? 0 : 1;
+  }
+  EXPECT_GT(moved, 0u);
+  EXPECT_LT(moved, 100u);
+}
+
+TEST(WeightRange, InsertedPairsKeepToTheirCodes) {
+  const ir::Graph graph = [] {
+    ir::Graph g = ir::parse(R"(graph "g" { input %x: f32[1,4,5,5]
+      const %w: f32[8,4,3,3] = rand(1)
+      %squared = Mul "square" (%w, %w)
+      %y = Conv "n" (%x, %w)
+      output %y
+      output %squared })");
+    Tensor w = noise({8, 4, 3, 3}, 77);
+    g.set_constant(g.find_value("w"), w);
+    ir::infer_types(g, ops::standard());
+    return g;
+  }();
+  const Sites sites = place(graph);
+  CalibrationTable table;
+  for (const std::string& name : tensors_to_calibrate(sites)) table.ranges[name] = {-1, 1};
+  ir::Graph pairs = graph;
+  insert_pairs(pairs, sites, table, 3, WeightCalibrator::Mse);
+  const auto pair = ir::quantized_behind(pairs, pairs.node(pairs.find_node("n")).inputs[1]);
+  ASSERT_TRUE(pair.has_value());
+  const Tensor codes = quantize(*pairs.constant(pair->source), pair->params);
+  for (const int64_t code : codes.to_ints()) EXPECT_LE(std::abs(code), 3);
+  // The other reader of the weight sees it as it was.
+  const ir::ValueId other = pairs.node(pairs.find_node("square")).inputs[0];
+  EXPECT_EQ(pairs.constant(other)->to_floats(), graph.constant(graph.find_value("w"))->to_floats());
 }
 
 TEST(WeightRange, LeastErrorFollowsTheAxis) {

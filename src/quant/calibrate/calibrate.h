@@ -3,6 +3,7 @@
 // asked for. One pass, and memory that does not depend on how many samples there are.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -35,6 +36,11 @@ struct CalibrateOptions {
   std::map<std::string, std::string> calibrator_of = {};
   std::map<std::string, int> bits_of = {};
   int64_t expected_samples = 0;  // for the progress bar; 0: not known
+  // Where the calibration is kept when it is interrupted (base/interrupt.h) and after so long;
+  // empty: nowhere. The caller removes it when the result is safe.
+  std::filesystem::path checkpoint = {};
+  double checkpoint_seconds = 30;
+  bool resume = false;  // go on from the checkpoint if there is one: the ranges are as without the stop
 };
 
 // The runner for a batch of these inputs: their shapes may differ from batch to batch. Runners live until the
@@ -43,7 +49,9 @@ using RunnerFor = std::function<ir::Runner&(std::span<const Tensor> inputs)>;
 
 // Watches `tensors` (names of values; graph inputs too) over all batches. Samples are counted by the first
 // dimension of the first input. Fails on an unknown tensor or calibrator, when there is no batch, and on NaN
-// or infinity in a watched tensor, naming it and the batch.
+// or infinity in a watched tensor, naming it and the batch. Resumed, the batches that were seen are taken
+// from the source again, compared by fingerprint and not run; fails if they differ, or if the checkpoint is
+// of another model, other tensors or options.
 CalibrationTable calibrate(const ir::Graph& graph, const std::vector<std::string>& tensors,
                            const RunnerFor& runner_for, const BatchSource& batches,
                            const CalibrateOptions& options = {}, Progress& progress = silent_progress());

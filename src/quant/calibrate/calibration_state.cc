@@ -9,7 +9,8 @@
 namespace kvant::quant {
 
 void StateWriter::number(uint64_t value) {
-  for (int shift = 0; shift < 64; shift += 8) bytes_ += static_cast<char>(value >> shift & 0xff);
+  for (; value > 0x7f; value >>= 7) bytes_ += static_cast<char>((value & 0x7f) | 0x80);
+  bytes_ += static_cast<char>(value);
 }
 
 void StateWriter::real(float value) { number(std::bit_cast<uint32_t>(value)); }
@@ -24,11 +25,15 @@ void StateReader::refuse() {
 }
 
 uint64_t StateReader::number() {
-  if (bytes_.size() < 8) refuse();
   uint64_t value = 0;
-  for (size_t i = 0; i < 8; ++i) value |= uint64_t{static_cast<unsigned char>(bytes_[i])} << (8 * i);
-  bytes_.remove_prefix(8);
-  return value;
+  for (int shift = 0; shift < 64; shift += 7) {
+    if (bytes_.empty()) refuse();
+    const auto byte = static_cast<unsigned char>(bytes_.front());
+    bytes_.remove_prefix(1);
+    value |= uint64_t{byte & 0x7fu} << shift;
+    if (byte < 0x80) return value;
+  }
+  refuse();
 }
 
 uint64_t StateReader::number_up_to(uint64_t most) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a calibration holds between two batches, as bytes: so that one that was stopped goes on as if it had
-// not been. Numbers are little-endian.
+// not been. Numbers have seven bits a byte, the low ones first (LEB128), for most counts are small.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -30,6 +31,7 @@ class StateReader {
   std::string text();
   // number(), and fails above `most`.
   uint64_t number_up_to(uint64_t most);
+  size_t left() const { return bytes_.size(); }
   bool at_end() const { return bytes_.empty(); }
   [[noreturn]] static void refuse();
 

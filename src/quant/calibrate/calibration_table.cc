@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "quant/calibrate/import_ranges.h"
 
 namespace kvant::quant {
 namespace {
@@ -209,7 +210,7 @@ void save_ranges(const CalibrationTable& table, const std::filesystem::path& pat
 
 CalibrationTable load_ranges(const std::filesystem::path& path) {
   return noting([&] { return "while reading " + path.string(); },
-                [&] { return table_from_json(read_text(path)); });
+                [&] { return table_from_text(read_text(path)); });
 }
 
 }  // namespace kvant::quant

@@ -30,6 +30,7 @@ std::string to_json(const CalibrationTable& table);
 CalibrationTable table_from_json(std::string_view text);
 
 void save_ranges(const CalibrationTable& table, const std::filesystem::path& path);
+// Any kind of file that table_from_text() (import_ranges.h) knows.
 CalibrationTable load_ranges(const std::filesystem::path& path);
 
 }  // namespace kvant::quant

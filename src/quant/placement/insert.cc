@@ -10,7 +10,6 @@
 #include "ir/qdq.h"
 #include "ir/statistics.h"
 #include "quant/placement/reasons.h"
-#include "quant/weight_range.h"
 
 namespace kvant::quant {
 namespace {
@@ -67,8 +66,14 @@ QuantParams params_of_weight(const Graph& graph, const Sites::Key& key, int64_t 
 
 class Inserter {
  public:
-  Inserter(Graph& graph, const Sites& sites, const CalibrationTable& table, int bits)
-      : graph_(graph), sites_(sites), table_(table), default_bits_(bits), activations_(activations(sites)) {}
+  Inserter(Graph& graph, const Sites& sites, const CalibrationTable& table, int bits,
+           WeightCalibrator weights)
+      : weight_calibrator_(weights),
+        graph_(graph),
+        sites_(sites),
+        table_(table),
+        default_bits_(bits),
+        activations_(activations(sites)) {}
 
   // The bits of each DQ that was written.
   std::map<NodeId, int> run() {
@@ -162,8 +167,12 @@ class Inserter {
       if (fresh) {
         const QuantParams params = noting(
             [&] { return fmt::format("while quantizing {} '{}'", graph_.node(id).op, graph_.node(id).name); },
-            [&] { return weight_params(*graph_.constant(weight), site.axis, bits); });
-        const ir::Quantized pair = ir::add_pair(graph_, own_constant(weight, bits, done), params, bits);
+            [&] {
+              return weight_params(*graph_.constant(weight), site.axis, bits, "the weight",
+                                   weight_calibrator_);
+            });
+        const ValueId held = within_codes(own_constant(weight, bits, done), params, bits);
+        const ir::Quantized pair = ir::add_pair(graph_, held, params, bits);
         describe(pair, site.reason + " '" + label(graph_, id) + "'", bits);
         entry->second = pair.result;
       }
@@ -185,6 +194,21 @@ class Inserter {
       graph_.metadata[std::string(ir::kBitsKey) + ":" + graph_.value(weight).name] = std::to_string(bits);
     }
     return weight;
+  }
+
+  // Constants have no Clip before their Q: a weight beyond the codes of its range is cut in the constant
+  // itself, in a copy where others read it too.
+  ValueId within_codes(ValueId weight, const QuantParams& params, int bits) {
+    std::optional<Tensor> cut = cut_to_codes(*graph_.constant(weight), params, bits);
+    if (!cut) return weight;
+    const std::string name = graph_.value(weight).name, key = std::string(ir::kBitsKey) + ":";
+    if (graph_.use_count(weight) == 1) {
+      graph_.set_constant(weight, std::move(*cut));
+      return weight;
+    }
+    const ValueId copy = graph_.add_constant(name + "_cut", std::move(*cut));
+    if (bits != default_bits_) graph_.metadata[key + graph_.value(copy).name] = std::to_string(bits);
+    return copy;
   }
 
   void describe(const ir::Quantized& pair, ValueId value, int bits) {
@@ -213,6 +237,7 @@ class Inserter {
     bits_of_pair_[pair.dequantize] = bits;
   }
 
+  WeightCalibrator weight_calibrator_;
   Graph& graph_;
   const Sites& sites_;
   const CalibrationTable& table_;
@@ -320,11 +345,12 @@ void check_weights(const Sites& sites) {
   }
 }
 
-PlacementReport insert_pairs(Graph& graph, const Sites& sites, const CalibrationTable& table, int bits) {
+PlacementReport insert_pairs(Graph& graph, const Sites& sites, const CalibrationTable& table, int bits,
+                             WeightCalibrator weights) {
   if (bits < 2 || bits > 8) fail("{} bits: quantization takes 2 to 8", bits);
   KVANT_CHECK(&graph != &sites.graph(), "pairs are inserted into a copy of the graph that was placed on");
   const size_t nodes_before = graph.node_capacity();
-  const std::map<NodeId, int> written = Inserter(graph, sites, table, bits).run();
+  const std::map<NodeId, int> written = Inserter(graph, sites, table, bits, weights).run();
   PlacementReport report;
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);

@@ -9,6 +9,7 @@
 
 #include "quant/calibrate/calibration_table.h"
 #include "quant/placement/sites.h"
+#include "quant/weight_range.h"
 
 namespace kvant::quant {
 
@@ -53,8 +54,9 @@ std::map<std::string, int> bits_of(const Sites& sites, int bits);
 void check_weights(const Sites& sites);
 
 // Writes the pairs of `sites` into `graph`, a copy of the one that they were placed on. Symmetric int8,
-// zero point 0; activations per tensor with amax of their scale group's ranges, weights with their amax per
-// channel (in the graph as float constant, Q, DQ), dead channels scale 1. A tensor that has a pair keeps it.
+// zero point 0; activations per tensor with amax of their scale group's ranges, weights per channel
+// with the range that `weights` finds (in the graph as float constant, Q, DQ), dead channels scale 1. A
+// tensor that has a pair keeps it.
 //
 // Bits, 2 to 8: a site's own, else `bits`. A tensor has one pair, of the most bits that a weighted layer or a
 // rule among its readers (and those of its scale group) asks for. Below 8, activations pass a Clip to the
@@ -64,6 +66,6 @@ void check_weights(const Sites& sites);
 // Sets the reason of every node. Fails, naming the node, on NaN or infinity in a weight, on a tensor without
 // range and on bits out of range.
 PlacementReport insert_pairs(ir::Graph& graph, const Sites& sites, const CalibrationTable& table,
-                             int bits = 8);
+                             int bits = 8, WeightCalibrator weights = WeightCalibrator::Max);
 
 }  // namespace kvant::quant
