@@ -85,7 +85,7 @@ Command convert() {
       {.name = "calibrator",
        .value = "NAME",
        .help = "how ranges come from --data",
-       .fallback = "max",
+       .fallback = "auto",
        .choices = calibrators},
       {.name = "batch", .value = "N", .help = "images at a time", .fallback = "16"},
       {.name = "opset", .value = "N", .help = "least opset of the file", .fallback = "13"}};

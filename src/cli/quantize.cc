@@ -218,7 +218,7 @@ Command quantize() {
       {.name = "calibrator",
        .value = "NAME",
        .help = "how ranges come from the data",
-       .fallback = "max",
+       .fallback = "auto",
        .choices = calibrator_names()},
       {.name = "percentile",
        .value = "P",

@@ -21,37 +21,6 @@ CodeGrid grid_of(Range range, const CalibratorOptions& options) {
   return {step, below, codes - below};
 }
 
-namespace {
-
-// Mean of |x - Q(x)|^power over a bin, by midpoints of parts much narrower than a step.
-double mean_error(const MagnitudeHistogram::Bin& bin, double step, int top, double power) {
-  constexpr int kMostParts = 16;
-  const double width = bin.width, low = bin.low;
-  int parts = kMostParts;
-  if (width < step) parts = std::max(1, static_cast<int>(kMostParts * width / step));
-  double sum = 0;
-  for (int i = 0; i < parts; ++i) {
-    const double x = low + width * (i + 0.5) / parts;
-    const double code = step > 0 ? std::min(std::nearbyint(x / step), static_cast<double>(top)) : 0.0;
-    sum += std::pow(std::fabs(x - code * step), power);
-  }
-  return sum / parts;
-}
-
-}  // namespace
-
-double quantization_error(const ValueHistogram& histogram, const CodeGrid& grid, double power) {
-  double sum = 0;
-  const auto side = [&](const MagnitudeHistogram& magnitudes, int top) {
-    for (const MagnitudeHistogram::Bin& bin : magnitudes.bins()) {
-      sum += static_cast<double>(bin.count) * mean_error(bin, grid.step, top, power);
-    }
-  };
-  side(histogram.positive(), grid.above);
-  side(histogram.negative(), grid.below);
-  return sum;
-}
-
 SquaredError::Side::Side(const MagnitudeHistogram& magnitudes) : bins_(magnitudes.bins()) {
   before_.resize(bins_.size() + 1);
   for (size_t i = 0; i < bins_.size(); ++i) {

@@ -17,12 +17,9 @@ struct CodeGrid {
 // As quantization makes scale and zero point of the range; step 0 for {0, 0}.
 CodeGrid grid_of(Range range, const CalibratorOptions& options);
 
-// Sum over all values of |x - Q(x)|^power, values spread evenly within their bins of the histogram. With step
-// 0 every value becomes zero.
-double quantization_error(const ValueHistogram& histogram, const CodeGrid& grid, double power);
-
-// The same for power 2, by cumulative moments: building takes a pass over the bins, each question two
-// look-ups a code.
+// Sum over all values of (x - Q(x))^2, values spread evenly within their bins of the histogram; with step 0
+// every value becomes zero. By cumulative moments: building takes a pass over the bins, each question about
+// two look-ups a code.
 class SquaredError {
  public:
   explicit SquaredError(const ValueHistogram& histogram);
