@@ -5,8 +5,8 @@
 // proportion to the number of codes below, where rounding decides.
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string_view>
-#include <utility>
 
 #include "quant/calibrate/quantization_error.h"
 
@@ -28,14 +28,30 @@ constexpr std::array<Candidate, 4> kCandidates = {
 class AutoCalibrator final : public Calibrator {
  public:
   explicit AutoCalibrator(const CalibratorOptions& options) : options_(options) { check_options(options); }
-  void observe(std::span<const float> values) override { histogram_.add(values); }
-  Range range() const override { return best().second; }
-  std::string_view picked() const override { return best().first; }
+  void observe(std::span<const float> values) override {
+    histogram_.add(values);
+    best_.reset();
+  }
+  Range range() const override { return best().range; }
+  std::string_view picked() const override { return best().by; }
   void save(StateWriter& out) const override { histogram_.save(out); }
-  void restore(StateReader& in) override { histogram_.restore(in); }
+  void restore(StateReader& in) override {
+    histogram_.restore(in);
+    best_.reset();
+  }
 
  private:
-  std::pair<std::string_view, Range> best() const {
+  struct Choice {
+    std::string_view by;
+    Range range;
+  };
+
+  const Choice& best() const {
+    if (!best_) best_ = choose();
+    return *best_;
+  }
+
+  Choice choose() const {
     const SquaredError errors(histogram_);
     std::array<Range, kCandidates.size()> ranges;
     std::array<double, kCandidates.size()> costs{};
@@ -55,6 +71,7 @@ class AutoCalibrator final : public Calibrator {
 
   CalibratorOptions options_;
   ValueHistogram histogram_;
+  mutable std::optional<Choice> best_;  // of what the histogram holds
 };
 
 }  // namespace

@@ -15,9 +15,13 @@ int MagnitudeHistogram::bits_below_top(uint32_t distance) {
   return std::max(kTopBits - static_cast<int>(std::min(distance, 255u)), kLeastBits);
 }
 
-void MagnitudeHistogram::make(Octave& octave, int bits) {
-  octave.shift = kMantissaBits - bits;
+MagnitudeHistogram::Octave& MagnitudeHistogram::octave_of(uint32_t exponent) {
+  if (exponent > top_) raise_top(exponent);
+  Octave& octave = octaves_[exponent];
+  if (octave.counts) return octave;
+  octave.shift = kMantissaBits - (exponent == 0 ? 0 : bits_below_top(top_ - exponent));
   octave.counts = std::make_unique<uint64_t[]>(octave.size());
+  return octave;
 }
 
 void MagnitudeHistogram::coarsen(Octave& octave, int bits) {
@@ -34,37 +38,38 @@ void MagnitudeHistogram::raise_top(uint32_t exponent) {
   top_ = exponent;
 }
 
-void MagnitudeHistogram::add(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value) & 0x7fffffffu;
-  const uint32_t exponent = bits >> kMantissaBits;
-  ++count_;
-  if (exponent == 0) {
-    ++zeros_;
-    return;
+void MagnitudeHistogram::add(std::span<const float> values, MagnitudeHistogram& positive,
+                             MagnitudeHistogram& negative) {
+  // No branch depends on the value, once its octave is there: signs and zeros come in no order.
+  MagnitudeHistogram* const sides[] = {&positive, &negative};
+  for (const float x : values) {
+    const auto bits = std::bit_cast<uint32_t>(x);
+    const uint32_t exponent = bits >> kMantissaBits & 0xff;
+    KVANT_DCHECK(exponent < 255, "histogram of a value that is not finite");
+    MagnitudeHistogram& side = *sides[bits >> 31];
+    Octave& octave = side.octaves_[exponent];
+    if (!octave.counts) side.octave_of(exponent);
+    ++octave.counts[(bits & 0x7fffffu) >> octave.shift];
   }
-  KVANT_DCHECK(exponent < 255, "histogram of a value that is not finite");
-  if (exponent > top_) raise_top(exponent);
-  Octave& octave = octaves_[exponent];
-  if (!octave.counts) make(octave, bits_below_top(top_ - exponent));
-  ++octave.counts[(bits & 0x7fffffu) >> octave.shift];
 }
 
-void MagnitudeHistogram::add(std::span<const float> values) {
-  for (const float x : values) add(x);
+uint64_t MagnitudeHistogram::count() const {
+  uint64_t count = 0;
+  for (const Octave& octave : octaves_) {
+    for (size_t i = 0; octave.counts && i < octave.size(); ++i) count += octave.counts[i];
+  }
+  return count;
 }
 
 void MagnitudeHistogram::merge(const MagnitudeHistogram& other) {
   if (other.top_ > top_) raise_top(other.top_);
-  for (uint32_t e = 1; e <= other.top_; ++e) {
+  for (uint32_t e = 0; e <= other.top_; ++e) {
     const Octave& from = other.octaves_[e];
     if (!from.counts) continue;
-    Octave& octave = octaves_[e];
-    if (!octave.counts) make(octave, bits_below_top(top_ - e));
+    Octave& octave = octave_of(e);
     const int drop = octave.shift - from.shift;
     for (size_t i = 0; i < from.size(); ++i) octave.counts[i >> drop] += from.counts[i];
   }
-  zeros_ += other.zeros_;
-  count_ += other.count_;
 }
 
 std::vector<MagnitudeHistogram::Bin> MagnitudeHistogram::bins() const {
@@ -83,8 +88,8 @@ std::vector<MagnitudeHistogram::Bin> MagnitudeHistogram::bins() const {
 }
 
 float MagnitudeHistogram::quantile(double share) const {
-  const double target = share * static_cast<double>(count_);
-  double below = static_cast<double>(zeros_);
+  const double target = share * static_cast<double>(count());
+  double below = static_cast<double>(zeros());
   double last = 0;
   if (below >= target) return 0;
   for (const Bin& bin : bins()) {
@@ -100,7 +105,7 @@ float MagnitudeHistogram::quantile(double share) const {
 }
 
 void MagnitudeHistogram::save(StateWriter& out) const {
-  out.number(zeros_);
+  out.number(zeros());
   out.number(top_);
   for (uint32_t e = 1; e <= top_; ++e) {
     const Octave& octave = octaves_[e];
@@ -113,16 +118,12 @@ void MagnitudeHistogram::save(StateWriter& out) const {
 void MagnitudeHistogram::restore(StateReader& in) {
   *this = MagnitudeHistogram();
   constexpr uint64_t kMost = uint64_t{1} << 48;  // so that no sum of counts overflows
-  zeros_ = in.number_up_to(kMost);
-  count_ = zeros_;
+  octave_of(0).counts[0] = in.number_up_to(kMost);
   top_ = static_cast<uint32_t>(in.number_up_to(254));
   for (uint32_t e = 1; e <= top_; ++e) {
     if (in.number_up_to(1) == 0) continue;
-    make(octaves_[e], bits_below_top(top_ - e));
-    for (size_t i = 0; i < octaves_[e].size(); ++i) {
-      octaves_[e].counts[i] = in.number_up_to(kMost);
-      count_ += octaves_[e].counts[i];
-    }
+    Octave& octave = octave_of(e);
+    for (size_t i = 0; i < octave.size(); ++i) octave.counts[i] = in.number_up_to(kMost);
   }
 }
 

@@ -25,13 +25,14 @@ class MagnitudeHistogram {
   };
 
   // Finite values; below the smallest normal float a magnitude counts as zero.
-  void add(std::span<const float> values);
-  void add(float value);
+  void add(std::span<const float> values) { add(values, *this, *this); }
+  // Each value to the histogram of its sign (that of its sign bit).
+  static void add(std::span<const float> values, MagnitudeHistogram& positive, MagnitudeHistogram& negative);
   // As if all values of `other` had been added here.
   void merge(const MagnitudeHistogram& other);
 
-  uint64_t count() const { return count_; }
-  uint64_t zeros() const { return zeros_; }
+  uint64_t count() const;
+  uint64_t zeros() const { return octaves_[0].counts ? octaves_[0].counts[0] : 0; }
   // Bins that hold something, upwards; zeros are in none.
   std::vector<Bin> bins() const;
   // The magnitude below or at which `share` (0 to 1) of the values lie, interpolated within its bin. 0 when
@@ -52,13 +53,12 @@ class MagnitudeHistogram {
 
   static int bits_below_top(uint32_t distance);
   void raise_top(uint32_t exponent);
-  void make(Octave& octave, int bits);
+  // The octave that a biased exponent falls in, made if need be.
+  Octave& octave_of(uint32_t exponent);
   static void coarsen(Octave& octave, int bits);
 
-  std::array<Octave, 255> octaves_;  // by biased exponent; 0 is unused
+  std::array<Octave, 255> octaves_;  // by biased exponent; 0 has one bin, of zeros
   uint32_t top_ = 0;                 // highest exponent seen
-  uint64_t zeros_ = 0;
-  uint64_t count_ = 0;
 };
 
 }  // namespace kvant::quant

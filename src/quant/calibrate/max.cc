@@ -15,7 +15,7 @@ class MaxCalibrator final : public Calibrator {
       low = x < low ? x : low;
       high = x > high ? x : high;
     }
-    range_ = {low, high};
+    range_ = {low + 0.0f, high + 0.0f};  // no negative zero, which would depend on the order
   }
   Range range() const override { return range_; }
   void save(StateWriter& out) const override {

@@ -7,14 +7,15 @@ namespace kvant::quant {
 
 void ValueHistogram::add(std::span<const float> values) {
   if (values.empty()) return;
-  if (positive_.count() + negative_.count() == 0) widest_ = {values[0], values[0]};
+  MagnitudeHistogram::add(values, positive_, negative_);
+  if (!seen_) widest_ = {values[0], values[0]};
+  seen_ = true;
   float low = widest_.low, high = widest_.high;
   for (const float x : values) {
     low = x < low ? x : low;
     high = x > high ? x : high;
-    (x < 0 ? negative_ : positive_).add(x);
   }
-  widest_ = {low, high};
+  widest_ = {low + 0.0f, high + 0.0f};  // no negative zero, which would depend on the order
 }
 
 MagnitudeHistogram ValueHistogram::magnitudes() const {
@@ -25,6 +26,7 @@ MagnitudeHistogram ValueHistogram::magnitudes() const {
 }
 
 void ValueHistogram::save(StateWriter& out) const {
+  out.number(seen_ ? 1 : 0);
   positive_.save(out);
   negative_.save(out);
   out.real(widest_.low);
@@ -32,6 +34,7 @@ void ValueHistogram::save(StateWriter& out) const {
 }
 
 void ValueHistogram::restore(StateReader& in) {
+  seen_ = in.number_up_to(1) == 1;
   positive_.restore(in);
   negative_.restore(in);
   widest_.low = in.real();

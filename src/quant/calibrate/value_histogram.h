@@ -15,7 +15,7 @@ class ValueHistogram {
  public:
   // Finite values.
   void add(std::span<const float> values);
-  const MagnitudeHistogram& positive() const { return positive_; }  // zeros too
+  const MagnitudeHistogram& positive() const { return positive_; }
   const MagnitudeHistogram& negative() const { return negative_; }
   MagnitudeHistogram magnitudes() const;
   // Least and largest value, exact; {0, 0} when there is none.
@@ -31,6 +31,7 @@ class ValueHistogram {
  private:
   MagnitudeHistogram positive_, negative_;
   Range widest_;
+  bool seen_ = false;
 };
 
 // Fails on a percentile or bits out of range.
