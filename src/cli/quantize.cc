@@ -124,6 +124,17 @@ quant::QuantizeOptions options_of(const Flags& flags) {
   return options;
 }
 
+Json ranges_json(const quant::CalibrationTable& table) {
+  Json result = Json::object();
+  for (const auto& [name, range] : table.ranges) {
+    const auto own = table.calibrator_of.find(name);
+    result[name] = {{"low", range.low},
+                    {"high", range.high},
+                    {"calibrator", own == table.calibrator_of.end() ? table.calibrator : own->second}};
+  }
+  return result;
+}
+
 Result describe(const Flags& flags, const quant::QuantizeResult& quantized, double seconds) {
   Result result;
   const quant::PlacementReport& report = quantized.report;
@@ -135,21 +146,14 @@ Result describe(const Flags& flags, const quant::QuantizeResult& quantized, doub
     table.add({layer.name, layer.op, layer.quantized ? "yes" : "no", layer.reason});
     count += layer.quantized ? 1 : 0;
   }
-  result.json = {{"output", flags.text("output")},
-                 {"activation_pairs", report.activation_pairs},
-                 {"weight_pairs", report.weight_pairs},
-                 {"calibrator", flags.text("calibrator")},
-                 {"bits", flags.integer("bits", 2, 8)},
-                 {"samples", quantized.table.samples},
-                 {"seconds", seconds},
-                 {"peak_rss_mb", peak_rss_mb()},
-                 {"adjust", adjust_json(quantized.adjust)},
-                 {"mode", flags.text("mode")},
-                 {"cases", cases_json(flags)},
-                 {"layers", std::move(layers)},
-                 {"qdq", pairs_json(report)},
-                 {"target", flags.text("target")},
-                 {"conversion", to_json(quantized.target)}};
+  result.json = {{"output", flags.text("output")},      {"activation_pairs", report.activation_pairs},
+                 {"weight_pairs", report.weight_pairs}, {"calibrator", flags.text("calibrator")},
+                 {"bits", flags.integer("bits", 2, 8)}, {"ranges", ranges_json(quantized.table)},
+                 {"samples", quantized.table.samples},  {"seconds", seconds},
+                 {"peak_rss_mb", peak_rss_mb()},        {"adjust", adjust_json(quantized.adjust)},
+                 {"mode", flags.text("mode")},          {"cases", cases_json(flags)},
+                 {"layers", std::move(layers)},         {"qdq", pairs_json(report)},
+                 {"target", flags.text("target")},      {"conversion", to_json(quantized.target)}};
   result.text = table.text() + adjust_text(quantized.adjust) + text_of(quantized.target) +
                 fmt::format(
                     "\n{}: {} of {} layers quantized, {} activation pairs, {} weight pairs; "

@@ -103,6 +103,7 @@ def notes(c, model, folder):
         done = kvant_json("quantize", model, "--data", "npz:" + at("few.npz"), "-o", at("few.onnx"), "--weight-calibrator", calibrator,
                           "--bits", str(bits))
         c.that(done["weight_pairs"] > 0, "--weight-calibrator")
+        c.that(done["ranges"]["input"] == {"low": 0, "high": 0, "calibrator": "max"}, f"ranges: {done['ranges']['input']}")
 
 
 def main():
