@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
-kvant_module(cli DEPS report zoo quant train engine backends formats data ops LIBRARIES nlohmann_json::nlohmann_json CLI11::CLI11)
+kvant_module(cli DEPS choose report zoo quant train engine backends formats data ops LIBRARIES nlohmann_json::nlohmann_json CLI11::CLI11)
 target_compile_definitions(kvant_cli PUBLIC KVANT_VERSION="${PROJECT_VERSION}")
 add_executable(kvant ${PROJECT_SOURCE_DIR}/src/cli/main.cc)
 target_link_libraries(kvant PRIVATE kvant_cli)

@@ -9,7 +9,7 @@ import time
 
 from kvant_run import KVANT, Checks, kvant, kvant_json, scratch
 
-COMMANDS = ["zoo", "inspect", "quantize", "convert", "train", "build", "run", "eval", "bench", "compare", "explain"]
+COMMANDS = ["zoo", "inspect", "quantize", "convert", "train", "build", "run", "eval", "bench", "compare", "explain", "sensitivity"]
 
 
 def write_safetensors(path, tensors):
