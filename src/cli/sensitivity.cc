@@ -63,10 +63,10 @@ Result describe(const choose::Sensitivity& found) {
   result.json["quantized"] = score_json(found.of_quantized, found.of_float);
   result.json["quantized"]["latency_ms"] = found.int8_ms;
   result.json["left"] = found.left;
-  result.text += fmt::format(
-      "\nall float: top-1 {} %, {:.4f} ms; all quantized: SQNR {:.1f} dB, top-1 {} %, {:.4f} ms; {} images\n",
-      points(found.of_float.top1), found.float_ms, found.of_quantized.sqnr_db(),
-      points(found.of_quantized.top1), found.int8_ms, found.of_float.samples);
+  result.text += fmt::format("\nall float: top-1 {} %, {:.4f} ms; {} images\n", points(found.of_float.top1),
+                             found.float_ms, found.of_float.samples);
+  result.text += fmt::format("all quantized: SQNR {:.1f} dB, top-1 {} %, {:.4f} ms\n",
+                             found.of_quantized.sqnr_db(), points(found.of_quantized.top1), found.int8_ms);
   if (found.left > 0) {
     result.text += fmt::format("{} layers left by the budget: --resume goes on\n", found.left);
   }
