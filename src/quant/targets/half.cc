@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "ir/infer.h"
 #include "ir/qdq.h"
+#include "quant/targets/least_bits.h"
 
 namespace kvant::quant {
 namespace {
@@ -186,9 +187,8 @@ class Narrower {
 }  // namespace
 
 void to_half(Graph& graph, const ir::OpTable& ops, TargetReport& report) {
-  if (const auto bits = graph.metadata.find(std::string(ir::kBitsKey)); bits != graph.metadata.end())
-    fail("a model of {} bits is simulated in int8: FP16 parts would move its codes; leave out --fp16",
-         bits->second);
+  if (const int bits = least_bits(graph); bits < 8)
+    fail("a model of {} bits is simulated in int8: FP16 parts would move its codes; leave out --fp16", bits);
   ir::infer_types(graph, ops);
   Narrower(graph, report).run();
   report.exact = false;

@@ -6,6 +6,7 @@
 #include "ir/infer.h"
 #include "ir/qdq.h"
 #include "quant/targets/biases.h"
+#include "quant/targets/least_bits.h"
 #include "quant/targets/output_pairs.h"
 #include "quant/targets/shift_codes.h"
 
@@ -14,10 +15,10 @@ namespace kvant::quant {
 void to_onnxruntime(ir::Graph& graph, const ir::OpTable& ops, const TargetOptions& options,
                     TargetReport& report) {
   if (options.fp16) fail("FP16 parts are for the target tensorrt; onnxruntime's CPU kernels take float32");
-  const auto bits = graph.metadata.find(std::string(ir::kBitsKey));
-  const bool fewer = bits != graph.metadata.end();
+  const int bits = least_bits(graph);
+  const bool fewer = bits < 8;
   if (fewer && options.activations == DType::UInt8)
-    fail("a model of {} bits keeps int8 codes: take --activations int8", bits->second);
+    fail("a model of {} bits keeps int8 codes: take --activations int8", bits);
   const DType wanted = options.activations.value_or(fewer ? DType::Int8 : DType::UInt8);
   report.shifted_tensors = wanted == DType::UInt8 ? shift_to_uint8(graph) : shift_to_int8(graph);
   ir::infer_types(graph, ops);

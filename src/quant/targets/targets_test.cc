@@ -485,6 +485,8 @@ TEST(Targets, OptionsThatDoNotFitAreRefused) {
   const TargetOptions half{.fp16 = true};
   for (const char* target : {"onnxruntime", "openvino", "kvant"})
     EXPECT_THAT(refused(body, target, half), HasSubstr("FP16 parts are for the target tensorrt"));
+  EXPECT_THAT(refused("meta \"kvant.bits:w\" = \"3\"\n" + body, "onnxruntime", {.activations = DType::UInt8}),
+              HasSubstr("a model of 3 bits keeps int8 codes"));
   EXPECT_THAT(refused("meta \"kvant.bits\" = \"4\"\n" + body, "onnxruntime", {.activations = DType::UInt8}),
               HasSubstr("a model of 4 bits keeps int8 codes"));
 }
