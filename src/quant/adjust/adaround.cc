@@ -6,6 +6,7 @@
 // time: those of one pass over the data do not see each other's new codes.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "base/interrupt.h"
 #include "base/random.h"
@@ -34,6 +35,12 @@ struct Target {
   int64_t moment_bytes() const {
     return groups * depth * (depth + outputs) * static_cast<int64_t>(sizeof(float));
   }
+};
+
+// What solving did.
+struct Tally {
+  double error = 0, nearest = 0;
+  int64_t changed = 0;
 };
 
 // The tensor that the layer reads, and how it is quantized before.
@@ -84,8 +91,8 @@ class AdaRound {
     job_.remark = fmt::format(
         "{} layers, {:.1f} % of {} weights rounded the other way, layer error {:.0f} % of nearest",
         targets_.size(),
-        100.0 * static_cast<double>(changed_) / static_cast<double>(std::max<int64_t>(1, weights_)), weights_,
-        100 * error_ / std::max(error_nearest_, 1e-30));
+        100.0 * static_cast<double>(total_.changed) / static_cast<double>(std::max<int64_t>(1, weights_)),
+        weights_, 100 * total_.error / std::max(total_.nearest, 1e-30));
   }
 
  private:
@@ -193,10 +200,9 @@ class AdaRound {
             {s, all ? k : static_cast<int64_t>(random.below(static_cast<uint64_t>(rows->positions())))});
       }
     }
-    std::vector<float> row_values, row_wanted;
-    for (int64_t group = 0; group < target.groups; ++group) {
-      row_values.clear();
-      row_wanted.clear();
+    const auto fill = [&](int64_t group, ThreadPool& pool) {
+      std::vector<float> row_values, row_wanted;
+      row_values.reserve(choices.size() * static_cast<size_t>(target.depth));
       for (const RowChoice& choice : choices) {
         rows->gather(values.data(), choice, group, row_values);
         for (int64_t k = 0; k < target.outputs; ++k) {
@@ -205,8 +211,18 @@ class AdaRound {
                                target.bias[static_cast<size_t>(channel)]);
         }
       }
-      target.problems[static_cast<size_t>(group)].add(row_values, row_wanted, pool_);
-    }
+      target.problems[static_cast<size_t>(group)].add(row_values, row_wanted, pool);
+    };
+    over_groups(target, fill);
+  }
+
+  // One group takes all threads; several are many small ones, which share them out.
+  void over_groups(const Target& target, const std::function<void(int64_t, ThreadPool&)>& work) {
+    if (target.groups == 1) return work(0, pool_);
+    pool_.parallel_for(target.groups, [&](int64_t first, int64_t last) {
+      ThreadPool alone(1);
+      for (int64_t group = first; group < last; ++group) work(group, alone);
+    });
   }
 
   // Codes by output and depth: the weight's own order for Conv and transposed Gemm, else turned.
@@ -222,7 +238,8 @@ class AdaRound {
     const IntRange range = target.layer.pair->range;
     // Round to nearest never gives the code below -high: the scale is that of the largest magnitude.
     const auto high = static_cast<float>(range.high), low = std::max(static_cast<float>(range.low), -high);
-    for (int64_t group = 0; group < target.groups; ++group) {
+    std::vector<Tally> tallies(static_cast<size_t>(target.groups));
+    over_groups(target, [&](int64_t group, ThreadPool& pool) {
       RoundingProblem& problem = target.problems[static_cast<size_t>(group)];
       problem.finish();
       std::vector<float> weights, scales;
@@ -233,17 +250,23 @@ class AdaRound {
           weights.push_back(old[static_cast<size_t>(weight_index(target, output, j))] / scales.back());
       }
       const RoundingResult result =
-          solve_rounding(problem, weights, scales, low, high, job_.options.rounding, pool_);
-      error_ += result.error;
-      error_nearest_ += result.error_nearest;
+          solve_rounding(problem, weights, scales, low, high, job_.options.rounding, pool);
+      Tally& tally = tallies[static_cast<size_t>(group)];
+      tally = {result.error, result.error_nearest, 0};
       for (size_t i = 0; i < weights.size(); ++i) {
         const int64_t k = static_cast<int64_t>(i) / target.depth, j = static_cast<int64_t>(i) % target.depth;
         const int64_t at = weight_index(target, group * target.outputs + k, j);
         fresh[static_cast<size_t>(at)] = result.codes[i] * scales[static_cast<size_t>(k)];
-        changed_ += result.codes[i] != std::clamp(std::nearbyint(weights[i]), low, high) ? 1 : 0;
-        ++weights_;
+        tally.changed += result.codes[i] != std::clamp(std::nearbyint(weights[i]), low, high) ? 1 : 0;
       }
+      problem = {};
+    });
+    for (const Tally& tally : tallies) {
+      total_.error += tally.error;
+      total_.nearest += tally.nearest;
+      total_.changed += tally.changed;
     }
+    weights_ += static_cast<int64_t>(old.size());
     set_weight(job_.graph, target.layer, fresh);
     target.problems.clear();
   }
@@ -251,8 +274,8 @@ class AdaRound {
   AdjustJob& job_;
   ThreadPool pool_;
   std::vector<Target> targets_;
-  int64_t changed_ = 0, weights_ = 0;
-  double error_ = 0, error_nearest_ = 0;
+  Tally total_;
+  int64_t weights_ = 0;
 };
 
 }  // namespace

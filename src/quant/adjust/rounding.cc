@@ -94,6 +94,7 @@ class Solver {
   // h of every weight after the last step.
   std::vector<float> learn() const {
     std::vector<float> v(weights_.size()), error(weights_.size()), slope(weights_.size());
+    std::vector<float> sigmoids(weights_.size());
     for (size_t i = 0; i < v.size(); ++i) {
       const float share = std::clamp(weights_[i] - floor_[i], 0.01f, 0.99f);
       const float sigmoid = (share - kLow) / (kHigh - kLow);
@@ -106,18 +107,20 @@ class Solver {
       check_interrupt();
       pool_.parallel_for(static_cast<int64_t>(v.size()), [&](int64_t first, int64_t last) {
         for (auto i = static_cast<size_t>(first); i < static_cast<size_t>(last); ++i) {
-          error[i] = floor_[i] + stretched(1 / (1 + std::exp(-v[i]))) - weights_[i];
+          sigmoids[i] = 1 / (1 + std::exp(-v[i]));
+          error[i] = floor_[i] + stretched(sigmoids[i]) - weights_[i];
           slope[i] = drift_[i];
         }
       });
       add_product(error.data(), gram_.data(), slope.data(), outputs_, depth_, depth_, pool_);
-      update(step, slope, adam, v);
+      update(step, slope, sigmoids, adam, v);
     }
     for (float& x : v) x = stretched(1 / (1 + std::exp(-x)));
     return v;
   }
 
-  void update(int step, const std::vector<float>& slope, Adam& adam, std::vector<float>& v) const {
+  void update(int step, const std::vector<float>& slope, const std::vector<float>& sigmoids, Adam& adam,
+              std::vector<float>& v) const {
     const float progress = static_cast<float>(step) / static_cast<float>(options_.iterations);
     const float late = std::max(0.0f, (progress - kWarmUp) / (1 - kWarmUp));
     const float exponent = kFirstExponent + (kLastExponent - kFirstExponent) * late;
@@ -126,15 +129,17 @@ class Solver {
     const float correct2 = 1 - std::pow(adam.beta2, static_cast<float>(step + 1));
     pool_.parallel_for(static_cast<int64_t>(v.size()), [&](int64_t first, int64_t last) {
       for (auto i = static_cast<size_t>(first); i < static_cast<size_t>(last); ++i) {
-        const float sigmoid = 1 / (1 + std::exp(-v[i]));
-        const float h = stretched(sigmoid);
-        float gradient = 2 * slope[i];
-        if (strength > 0) {
-          const float away = 2 * h - 1;  // 1 - |away|^exponent
-          gradient -=
-              strength * 2 * exponent * std::pow(std::fabs(away), exponent - 1) * (away < 0 ? -1.0f : 1.0f);
+        const float h = stretched(sigmoids[i]);
+        float gradient = 0;  // where h is 0 or 1, the sigmoid is cut off
+        if (h > 0 && h < 1) {
+          gradient = 2 * slope[i];
+          if (strength > 0) {
+            const float away = 2 * h - 1;  // the regularizer is 1 - |away|^exponent
+            gradient -=
+                strength * 2 * exponent * std::copysign(std::pow(std::fabs(away), exponent - 1), away);
+          }
+          gradient *= sigmoids[i] * (1 - sigmoids[i]) * (kHigh - kLow);
         }
-        gradient *= (h > 0 && h < 1) ? sigmoid * (1 - sigmoid) * (kHigh - kLow) : 0.0f;
         adam.mean[i] = adam.beta1 * adam.mean[i] + (1 - adam.beta1) * gradient;
         adam.square[i] = adam.beta2 * adam.square[i] + (1 - adam.beta2) * gradient * gradient;
         v[i] -= options_.learning_rate * (adam.mean[i] / correct1) /

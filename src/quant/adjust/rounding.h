@@ -25,8 +25,8 @@ struct RoundingProblem {
 };
 
 struct RoundingOptions {
-  int iterations = 500;
-  float learning_rate = 0.02f;
+  int iterations = 300;
+  float learning_rate = 0.03f;
   float regularization = 1.0f;  // in units of the error of one weight that is rounded wholly the wrong way
 };
 
