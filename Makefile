@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BUILD := build
 KVANT := $(BUILD)/bin/kvant
 
-.PHONY: build demo test bench deps venv format check-format sanitize clean
+.PHONY: build demo test bench bench-qat deps venv format check-format sanitize clean
 
 deps:
 	@scripts/install-dependencies.sh
@@ -27,6 +27,11 @@ test: build venv
 
 bench: build venv
 	@$(BUILD)/venv/bin/python bench/peers.py $(KVANT)
+
+# Fine-tuning against PyTorch's own fake-quantize modules, of torch from PyPI (a wheel for CUDA: 5 GB on the disk).
+TORCH := 2.15.0
+bench-qat: build
+	@python3 bench/qat_throughput.py $(KVANT) --install $(TORCH) --venv $(BUILD)/venv-torch --out bench/results/qat_throughput.json
 
 # Every test again under AddressSanitizer and UndefinedBehaviorSanitizer (without LibTorch).
 sanitize: deps venv

@@ -17,6 +17,7 @@
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/gt.h>
 #include <ATen/ops/hardswish.h>
+#include <ATen/ops/hardtanh.h>
 #include <ATen/ops/le.h>
 #include <ATen/ops/leaky_relu.h>
 #include <ATen/ops/log.h>
@@ -66,11 +67,15 @@ Kernel make_relu(const NodeView& node) {
   return [](Frame& frame) { frame.out(0, at::relu(frame.in(0))); };
 }
 
-Kernel make_clip(const NodeView&) {
-  return [](Frame& frame) {
+Kernel make_clip(const NodeView& node) {
+  return [overwrite = node.may_overwrite](Frame& frame) {
     const at::Tensor& x = frame.in(0);
-    if (frame.has(1) && frame.has(2) && frame.in(1).numel() == 1 && frame.in(2).numel() == 1) {
-      return frame.out(0, at::clamp(x, at::Scalar(frame.scalar(1)), at::Scalar(frame.scalar(2))));
+    if (x.is_floating_point() && frame.has(1) && frame.has(2) && frame.in(1).numel() == 1 &&
+        frame.in(2).numel() == 1 && frame.scalar(1) < frame.scalar(2)) {
+      // Its backward pass is one loop; clamp's are four.
+      const double low = frame.scalar(1), high = frame.scalar(2);
+      at::Tensor y = x;
+      return frame.out(0, overwrite ? at::hardtanh_(y, low, high) : at::hardtanh(y, low, high));
     }
     at::Tensor y = x;
     if (frame.has(1)) y = at::maximum(y, frame.in(1));
