@@ -2,8 +2,8 @@
 //
 // Learned rounding, layer by layer from the input on (rounding.h has the arithmetic). A layer is given what
 // it reads in the quantized network so far and asked for what it gives in the float network, so that it makes
-// up for errors before it too. Results are compared before the activation. Layers are taken some levels at a
-// time: those of one pass over the data do not see each other's new codes.
+// up for errors before it too. Results are compared before the activation; where the layer has a bias, that
+// takes up the mean error and codes answer for the rest.
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -15,6 +15,7 @@
 #include "quant/adjust/layer_levels.h"
 #include "quant/adjust/layer_rows.h"
 #include "quant/adjust/rounding.h"
+#include "quant/adjust/staged_runs.h"
 
 namespace kvant::quant {
 namespace {
@@ -30,6 +31,7 @@ struct Target {
   WeightedLayer layer;
   int64_t groups = 1, depth = 0, outputs = 0;  // outputs of one group
   std::vector<float> bias;
+  bool has_bias = false;
   std::vector<RoundingProblem> problems;  // by group
 
   int64_t moment_bytes() const {
@@ -43,28 +45,6 @@ struct Tally {
   int64_t changed = 0;
 };
 
-// The tensor that the layer reads, and how it is quantized before.
-struct Reading {
-  ValueId source = kNone;
-  std::optional<ir::Quantized> pair;
-};
-
-Reading reading_of(const Graph& graph, const WeightedLayer& layer) {
-  auto pair = ir::quantized_behind(graph, layer.data);
-  if (!pair || pair->source == kNone || !pair->params.per_tensor()) return {layer.data, std::nullopt};
-  return {pair->source, std::move(pair)};
-}
-
-std::vector<float> as_read(const Tensor& tensor, const Reading& reading) {
-  std::vector<float> values = tensor.to_floats();
-  if (!reading.pair) return values;
-  const float scale = reading.pair->params.scale[0];
-  const int32_t zero = reading.pair->params.zero_point_at(0);
-  for (float& x : values)
-    x = dequantize_value(quantize_value(x, scale, zero, reading.pair->range), scale, zero);
-  return values;
-}
-
 class AdaRound {
  public:
   explicit AdaRound(AdjustJob& job) : job_(job), pool_(std::max(1, job.options.threads)) {}
@@ -75,14 +55,28 @@ class AdaRound {
       job_.remark = "no layer with a quantized weight of its own";
       return;
     }
-    std::vector<WeightedLayer> layers;
-    for (const Target& target : targets_) layers.push_back(target.layer);
-    const auto levels = levels_of(job_.graph, layers);
+    const std::vector<std::vector<size_t>> groups = stages_of_targets();
+    std::vector<Stage> reading, giving;
+    for (const std::vector<size_t>& group : groups) {
+      Stage& reads = reading.emplace_back();
+      Stage& gives = giving.emplace_back();
+      for (const size_t i : group) {
+        reads.shown.push_back(read_by(job_.graph, targets_[i].layer).name);
+        gives.shown.push_back(job_.graph.value(targets_[i].layer.result).name);
+      }
+    }
+    StagedRuns actual(job_.graph, job_.ops, job_.make_runner, std::move(reading));
+    StagedRuns expected(*job_.reference, job_.ops, job_.make_runner, std::move(giving));
+    auto batches = spread_batches(job_.data, job_.part, job_.options.kept_bytes, [&](const auto& inputs) {
+      return actual.bytes_for(inputs) + expected.bytes_for(inputs);
+    });
+    actual.set_batches(batches);
+    expected.set_batches(std::move(batches));
     job_.progress.begin("learning rounding", static_cast<int64_t>(targets_.size()), "layers");
     int64_t done = 0;
-    for (const std::vector<size_t>& pass : passes_of(levels)) {
-      observe(pass);
-      for (const size_t i : pass) {
+    for (const std::vector<size_t>& group : groups) {
+      observe(group, actual, expected);
+      for (const size_t i : group) {
         solve(targets_[i]);
         job_.progress.update(++done, "");
       }
@@ -116,77 +110,52 @@ class AdaRound {
         if (!bias) continue;
         target.bias = *bias;
       }
+      target.has_bias = bias_values(job_.graph, layer).has_value();
       target.layer = std::move(layer);
       if (target.moment_bytes() <= kMomentBytes) targets_.push_back(std::move(target));
     }
   }
 
-  std::vector<std::vector<size_t>> passes_of(const std::vector<std::vector<size_t>>& levels) const {
-    std::vector<std::vector<size_t>> passes;
-    int64_t bytes = kMomentBytes, taken = 0;
-    for (const std::vector<size_t>& level : levels) {
+  // Levels, divided where their moments would take too much memory.
+  std::vector<std::vector<size_t>> stages_of_targets() const {
+    std::vector<WeightedLayer> layers;
+    for (const Target& target : targets_) layers.push_back(target.layer);
+    std::vector<std::vector<size_t>> stages;
+    for (const std::vector<size_t>& level : levels_of(job_.graph, layers)) {
+      int64_t bytes = kMomentBytes;
       for (const size_t i : level) {
         const int64_t more = targets_[i].moment_bytes();
-        if (passes.empty() || bytes + more > kMomentBytes || taken >= job_.options.rounding_levels) {
-          passes.emplace_back();
-          bytes = taken = 0;
+        if (bytes + more > kMomentBytes) {
+          stages.emplace_back();
+          bytes = 0;
         }
         bytes += more;
-        passes.back().push_back(i);
+        stages.back().push_back(i);
       }
-      taken += level.empty() ? 0 : 1;
     }
-    return passes;
+    return stages;
   }
 
-  // One pass over the data: second moments of what the layers read and should give.
-  void observe(const std::vector<size_t>& pass) {
-    std::vector<Reading> readings;
-    std::vector<ValueId> read, wanted;
-    for (const size_t i : pass) {
-      Target& target = targets_[i];
-      readings.push_back(reading_of(job_.graph, target.layer));
-      read.push_back(readings.back().source);
-      wanted.push_back(job_.reference->find_value(job_.graph.value(target.layer.result).name));
-      target.problems.assign(static_cast<size_t>(target.groups), RoundingProblem{target.depth, {}, {}, 0});
-    }
-    // A graph input cannot be a graph's output everywhere, so tensors are watched; the parts end where
-    // needed.
-    Graph quantized = part_for(job_.graph, read), floats = leading_to(*job_.reference, wanted);
-    std::vector<std::string> names;
-    for (const ValueId value : read) names.push_back(job_.graph.value(value).name);
-    ModelRuns actual(quantized, job_.ops, job_.make_runner, names);
-    ModelRuns expected(floats, job_.ops, job_.make_runner);
-    const BatchSource source = job_.data.open(job_.part);
+  // Second moments of what the layers read and should give.
+  void observe(const std::vector<size_t>& stage, StagedRuns& actual, StagedRuns& expected) {
+    for (const size_t i : stage)
+      targets_[i].problems.assign(static_cast<size_t>(targets_[i].groups), {.depth = targets_[i].depth});
+    actual.advance();
+    expected.advance();
     int64_t sample = 0;
-    while (const auto inputs = source()) {
+    for (size_t batch = 0; batch < actual.batches(); ++batch) {
       check_interrupt();
-      const std::vector<Tensor> results = expected.run(*inputs);
-      actual.run(*inputs, [&](const std::string& name, const Tensor& tensor) {
-        for (size_t k = 0; k < pass.size(); ++k) {
-          if (names[k] == name) add(targets_[pass[k]], readings[k], tensor, results[k], sample);
-        }
-      });
-      sample += inputs->empty() || (*inputs)[0].rank() == 0 ? 1 : (*inputs)[0].dim(0);
+      const std::vector<Tensor> read = actual.run(batch), given = expected.run(batch);
+      for (size_t k = 0; k < stage.size(); ++k) add(targets_[stage[k]], read[k], given[k], sample);
+      sample += given[0].rank() == 0 ? 1 : given[0].dim(0);
     }
-    if (sample == 0) fail("there is no calibration sample");
   }
 
-  static Graph part_for(const Graph& graph, const std::vector<ValueId>& values) {
-    std::vector<ValueId> made;
-    for (const ValueId value : values) {
-      if (graph.producer(value) != nullptr && std::find(made.begin(), made.end(), value) == made.end())
-        made.push_back(value);
-    }
-    if (made.empty()) made.assign(graph.outputs().begin(), graph.outputs().end());
-    return leading_to(graph, made);
-  }
-
-  void add(Target& target, const Reading& reading, const Tensor& x, const Tensor& y, int64_t first_sample) {
+  void add(Target& target, const Tensor& x, const Tensor& y, int64_t first_sample) {
     const auto rows = LayerRows::of(job_.graph, target.layer, x.shape());
     KVANT_CHECK(rows && rows->groups() == target.groups && rows->depth() == target.depth,
                 "rows of another layer");
-    const std::vector<float> values = as_read(x, reading), wanted = y.to_floats();
+    const std::vector<float> values = read_by(job_.graph, target.layer).floats(x), wanted = y.to_floats();
     std::vector<RowChoice> choices;
     for (int64_t s = 0; s < rows->samples(); ++s) {
       // The same places whatever the batches are.
@@ -238,10 +207,11 @@ class AdaRound {
     const IntRange range = target.layer.pair->range;
     // Round to nearest never gives the code below -high: the scale is that of the largest magnitude.
     const auto high = static_cast<float>(range.high), low = std::max(static_cast<float>(range.low), -high);
+    std::vector<double> bias(static_cast<size_t>(target.layer.outputs), 0.0);  // change of it
     std::vector<Tally> tallies(static_cast<size_t>(target.groups));
     over_groups(target, [&](int64_t group, ThreadPool& pool) {
       RoundingProblem& problem = target.problems[static_cast<size_t>(group)];
-      problem.finish();
+      problem.finish(target.has_bias);
       std::vector<float> weights, scales;
       for (int64_t k = 0; k < target.outputs; ++k) {
         const int64_t output = group * target.outputs + k;
@@ -257,8 +227,12 @@ class AdaRound {
         const int64_t k = static_cast<int64_t>(i) / target.depth, j = static_cast<int64_t>(i) % target.depth;
         const int64_t at = weight_index(target, group * target.outputs + k, j);
         fresh[static_cast<size_t>(at)] = result.codes[i] * scales[static_cast<size_t>(k)];
+        bias[static_cast<size_t>(group * target.outputs + k)] -=
+            fresh[static_cast<size_t>(at)] * problem.mean_x[static_cast<size_t>(j)];
         tally.changed += result.codes[i] != std::clamp(std::nearbyint(weights[i]), low, high) ? 1 : 0;
       }
+      for (int64_t k = 0; k < target.outputs; ++k)
+        bias[static_cast<size_t>(group * target.outputs + k)] += problem.mean_y[static_cast<size_t>(k)];
       problem = {};
     });
     for (const Tally& tally : tallies) {
@@ -268,6 +242,11 @@ class AdaRound {
     }
     weights_ += static_cast<int64_t>(old.size());
     set_weight(job_.graph, target.layer, fresh);
+    if (target.has_bias) {
+      std::vector<float> values = *bias_values(job_.graph, target.layer);
+      for (size_t k = 0; k < values.size(); ++k) values[k] = static_cast<float>(values[k] + bias[k]);
+      set_bias(job_.graph, target.layer, values);
+    }
     target.problems.clear();
   }
 

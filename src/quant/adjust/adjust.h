@@ -27,10 +27,11 @@ struct AdjustOptions {
   int threads = 1;                        // of the steps' own arithmetic; runners have theirs
   // SmoothQuant's migration strength, 0 to 1; not set: chosen for each tensor by the noise that it predicts.
   std::optional<double> smooth_strength;
-  int64_t bias_samples = 256;  // that bias-correction looks at, at most
   RoundingOptions rounding;
-  int64_t rounding_rows = 64;   // places of a sample that adaround looks at, at most, for each layer
-  int64_t rounding_levels = 4;  // levels of layers that it takes in one pass over the data
+  int64_t rounding_rows = 64;  // places of a sample that adaround looks at, at most, for each layer
+  // Of tensors that adaround and bias-correction keep on their way through the network; both look at as many
+  // samples, spread over the data, as fit.
+  int64_t kept_bytes = int64_t{768} << 20;
 };
 
 // What a step works on.

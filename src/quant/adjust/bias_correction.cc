@@ -3,15 +3,14 @@
 // Rounding shifts the mean of what a layer gives: E[y_float - y_quantized] by output channel is not zero. It
 // is measured on data and added to the bias, layer by layer from the input on, so that each layer is measured
 // with those before it corrected already (Nagel et al. 2019, "Data-Free Quantization Through Weight
-// Equalization and Bias Correction", the empirical form). Layers of one level are measured in one pass over
-// the part of the network that leads to them.
-#include <map>
+// Equalization and Bias Correction", the empirical form).
 
 #include "base/interrupt.h"
 #include "ir/infer.h"
 #include "quant/adjust/adjust.h"
 #include "quant/adjust/channel_statistics.h"
 #include "quant/adjust/layer_levels.h"
+#include "quant/adjust/staged_runs.h"
 
 namespace kvant::quant {
 namespace {
@@ -19,27 +18,26 @@ namespace {
 using ir::Graph;
 using ir::ValueId;
 
-// Statistics of `results`, which are values of `graph`, over the job's samples.
-std::vector<ChannelStatistics> statistics_of(const AdjustJob& job, const Graph& graph,
-                                             const std::vector<WeightedLayer>& layers,
-                                             const std::vector<size_t>& which) {
+using Batches = std::vector<std::vector<Tensor>>;
+
+void add(const WeightedLayer& layer, const Tensor& result, ChannelStatistics& statistics) {
+  statistics.add(result, layer.channel_axis(result));
+}
+
+// Of the layers' results in the float network.
+std::vector<ChannelStatistics> expected_of(const AdjustJob& job, const std::vector<WeightedLayer>& layers,
+                                           const Batches& batches) {
   std::vector<ValueId> results;
-  for (const size_t i : which) results.push_back(graph.find_value(job.graph.value(layers[i].result).name));
-  Graph part = leading_to(graph, results);
+  for (const WeightedLayer& layer : layers)
+    results.push_back(job.reference->find_value(job.graph.value(layer.result).name));
+  const Graph part = leading_to(*job.reference, results);
   ModelRuns runs(part, job.ops, job.make_runner);
-  std::vector<ChannelStatistics> statistics(which.size());
-  const BatchSource source = job.data.open(job.part);
-  int64_t samples = 0;
-  while (samples < job.options.bias_samples) {
-    const auto inputs = source();
-    if (!inputs) break;
+  std::vector<ChannelStatistics> statistics(layers.size());
+  for (const std::vector<Tensor>& inputs : batches) {
     check_interrupt();
-    const std::vector<Tensor> outputs = runs.run(*inputs);
-    for (size_t k = 0; k < which.size(); ++k)
-      statistics[k].add(outputs[k], layers[which[k]].channel_axis(outputs[k]));
-    samples += inputs->empty() || (*inputs)[0].rank() == 0 ? 1 : (*inputs)[0].dim(0);
+    const std::vector<Tensor> outputs = runs.run(inputs);
+    for (size_t k = 0; k < layers.size(); ++k) add(layers[k], outputs[k], statistics[k]);
   }
-  if (samples == 0) fail("there is no calibration sample");
   return statistics;
 }
 
@@ -55,15 +53,30 @@ void adjust_bias_correction(AdjustJob& job) {
     job.remark = "no layer with a quantized weight";
     return;
   }
-  std::vector<size_t> all(layers.size());
-  for (size_t i = 0; i < all.size(); ++i) all[i] = i;
   const std::vector<std::vector<size_t>> levels = levels_of(job.graph, layers);
+  std::vector<Stage> stages;
+  for (const std::vector<size_t>& level : levels) {
+    Stage& stage = stages.emplace_back();
+    for (const size_t i : level) {
+      stage.shown.push_back(read_by(job.graph, layers[i]).name);
+      stage.tried.push_back(job.graph.value(layers[i].result).name);
+    }
+  }
+  StagedRuns runs(job.graph, job.ops, job.make_runner, std::move(stages));
+  const Batches batches = spread_batches(job.data, job.part, job.options.kept_bytes,
+                                         [&](const auto& inputs) { return runs.bytes_for(inputs); });
+  runs.set_batches(batches);
   job.progress.begin("correcting biases", static_cast<int64_t>(layers.size()), "layers");
-  const std::vector<ChannelStatistics> expected = statistics_of(job, *job.reference, layers, all);
+  const std::vector<ChannelStatistics> expected = expected_of(job, layers, batches);
   int64_t done = 0;
   for (const std::vector<size_t>& level : levels) {
-    if (level.empty()) continue;
-    const std::vector<ChannelStatistics> actual = statistics_of(job, job.graph, layers, level);
+    std::vector<ChannelStatistics> actual(level.size());
+    runs.advance();
+    for (size_t batch = 0; batch < runs.batches(); ++batch) {
+      check_interrupt();
+      const std::vector<Tensor> tensors = runs.run(batch);
+      for (size_t k = 0; k < level.size(); ++k) add(layers[level[k]], tensors[level.size() + k], actual[k]);
+    }
     for (size_t k = 0; k < level.size(); ++k) {
       const WeightedLayer& layer = layers[level[k]];
       std::vector<float> bias = *bias_values(job.graph, layer);

@@ -28,6 +28,16 @@ std::vector<std::vector<size_t>> levels_of(const ir::Graph& graph, std::span<con
   return levels;
 }
 
+ReadTensor read_by(const ir::Graph& graph, const WeightedLayer& layer) {
+  const auto pair = ir::quantized_behind(graph, layer.data);
+  if (!pair || !pair->params.per_tensor()) return {graph.value(layer.data).name, std::nullopt};
+  return {graph.value(pair->codes).name, pair->params};
+}
+
+std::vector<float> ReadTensor::floats(const Tensor& tensor) const {
+  return params ? dequantize(tensor, *params).to_floats() : tensor.to_floats();
+}
+
 ir::Graph leading_to(const ir::Graph& graph, std::vector<ir::ValueId> values) {
   ir::Graph part = graph;
   part.set_outputs(std::move(values));

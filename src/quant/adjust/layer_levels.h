@@ -14,6 +14,14 @@ namespace kvant::quant {
 // after those that it depends on.
 std::vector<std::vector<size_t>> levels_of(const ir::Graph& graph, std::span<const WeightedLayer> layers);
 
+// The tensor that a layer reads, as small as the graph has it: the codes of its pair, or else floats.
+struct ReadTensor {
+  std::string name;
+  std::optional<QuantParams> params;  // of codes
+  std::vector<float> floats(const Tensor& tensor) const;
+};
+ReadTensor read_by(const ir::Graph& graph, const WeightedLayer& layer);
+
 // A copy of the graph that computes just `values`, as its outputs in that order. Its inputs stay.
 ir::Graph leading_to(const ir::Graph& graph, std::vector<ir::ValueId> values);
 

@@ -278,14 +278,28 @@ void RoundingProblem::add(std::span<const float> x, std::span<const float> y, Th
   }
   add_product(turned.data(), x.data(), cross.data(), static_cast<int64_t>(outputs),
               static_cast<int64_t>(rows), depth, pool);
+  mean_x.resize(n, 0.0);
+  mean_y.resize(outputs, 0.0);
+  for (size_t r = 0; r < rows; ++r) {
+    for (size_t j = 0; j < n; ++j) mean_x[j] += x[r * n + j];
+    for (size_t k = 0; k < outputs; ++k) mean_y[k] += y[r * outputs + k];
+  }
   samples += static_cast<double>(rows);
 }
 
-void RoundingProblem::finish() {
+void RoundingProblem::finish(bool centred) {
   if (samples == 0) return;
-  const auto scale = static_cast<float>(1 / samples);
-  for (float& value : gram) value *= scale;
-  for (float& value : cross) value *= scale;
+  for (auto* means : {&mean_x, &mean_y})
+    for (double& mean : *means) mean /= samples;
+  const auto n = static_cast<size_t>(depth);
+  const auto settle = [&](std::vector<float>& sums, const std::vector<double>& rows) {
+    for (size_t i = 0; i < sums.size(); ++i) {
+      const double mean = sums[i] / samples;
+      sums[i] = static_cast<float>(centred ? mean - rows[i / n] * mean_x[i % n] : mean);
+    }
+  };
+  settle(gram, mean_x);
+  settle(cross, mean_y);
 }
 
 RoundingResult solve_rounding(const RoundingProblem& problem, std::span<const float> weights,

@@ -14,14 +14,16 @@ namespace kvant::quant {
 // The error of one group of outputs as a quadratic form. With x what the quantized layer reads, w its weights
 // and y what the layer should give without its bias: G = E[x x'], and for each output c = E[x y].
 struct RoundingProblem {
-  int64_t depth = 0;         // weights of one output
-  std::vector<float> gram;   // G, depth x depth
-  std::vector<float> cross;  // c, outputs x depth
-  double samples = 0;        // that G and c are means over
+  int64_t depth = 0;              // weights of one output
+  std::vector<float> gram = {};   // G, depth x depth
+  std::vector<float> cross = {};  // c, outputs x depth
+  double samples = 0;             // that G and c are means over
+  std::vector<double> mean_x = {}, mean_y = {};
 
   // Adds rows of x [rows x depth] and y [rows x outputs] (sums; finish() makes means of them).
   void add(std::span<const float> x, std::span<const float> y, ThreadPool& pool);
-  void finish();
+  // `centred`: G and c become covariances, for layers whose bias takes up the mean error.
+  void finish(bool centred = false);
 };
 
 struct RoundingOptions {
