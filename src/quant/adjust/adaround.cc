@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <numeric>
 
 #include "base/interrupt.h"
 #include "base/random.h"
@@ -39,12 +40,6 @@ struct Target {
   }
 };
 
-// What solving did.
-struct Tally {
-  double error = 0, nearest = 0;
-  int64_t changed = 0;
-};
-
 class AdaRound {
  public:
   explicit AdaRound(AdjustJob& job) : job_(job), pool_(std::max(1, job.options.threads)) {}
@@ -53,6 +48,7 @@ class AdaRound {
     collect();
     if (targets_.empty()) {
       job_.remark = "no layer with a quantized weight of its own";
+      job_.changed = false;
       return;
     }
     const std::vector<std::vector<size_t>> groups = stages_of_targets();
@@ -83,10 +79,9 @@ class AdaRound {
     }
     job_.progress.end();
     job_.remark = fmt::format(
-        "{} layers, {:.1f} % of {} weights rounded the other way, layer error {:.0f} % of nearest",
-        targets_.size(),
-        100.0 * static_cast<double>(total_.changed) / static_cast<double>(std::max<int64_t>(1, weights_)),
-        weights_, 100 * total_.error / std::max(total_.nearest, 1e-30));
+        "{} layers, {:.1f} % of {} weights rounded the other way", targets_.size(),
+        100.0 * static_cast<double>(changed_) / static_cast<double>(std::max<int64_t>(1, weights_)),
+        weights_);
   }
 
  private:
@@ -208,7 +203,7 @@ class AdaRound {
     // Round to nearest never gives the code below -high: the scale is that of the largest magnitude.
     const auto high = static_cast<float>(range.high), low = std::max(static_cast<float>(range.low), -high);
     std::vector<double> bias(static_cast<size_t>(target.layer.outputs), 0.0);  // change of it
-    std::vector<Tally> tallies(static_cast<size_t>(target.groups));
+    std::vector<int64_t> changed(static_cast<size_t>(target.groups), 0);
     over_groups(target, [&](int64_t group, ThreadPool& pool) {
       RoundingProblem& problem = target.problems[static_cast<size_t>(group)];
       problem.finish(target.has_bias);
@@ -221,25 +216,20 @@ class AdaRound {
       }
       const RoundingResult result =
           solve_rounding(problem, weights, scales, low, high, job_.options.rounding, pool);
-      Tally& tally = tallies[static_cast<size_t>(group)];
-      tally = {result.error, result.error_nearest, 0};
       for (size_t i = 0; i < weights.size(); ++i) {
         const int64_t k = static_cast<int64_t>(i) / target.depth, j = static_cast<int64_t>(i) % target.depth;
         const int64_t at = weight_index(target, group * target.outputs + k, j);
         fresh[static_cast<size_t>(at)] = result.codes[i] * scales[static_cast<size_t>(k)];
         bias[static_cast<size_t>(group * target.outputs + k)] -=
             fresh[static_cast<size_t>(at)] * problem.mean_x[static_cast<size_t>(j)];
-        tally.changed += result.codes[i] != std::clamp(std::nearbyint(weights[i]), low, high) ? 1 : 0;
+        changed[static_cast<size_t>(group)] +=
+            result.codes[i] != std::clamp(std::nearbyint(weights[i]), low, high) ? 1 : 0;
       }
       for (int64_t k = 0; k < target.outputs; ++k)
         bias[static_cast<size_t>(group * target.outputs + k)] += problem.mean_y[static_cast<size_t>(k)];
       problem = {};
     });
-    for (const Tally& tally : tallies) {
-      total_.error += tally.error;
-      total_.nearest += tally.nearest;
-      total_.changed += tally.changed;
-    }
+    changed_ += std::accumulate(changed.begin(), changed.end(), int64_t{0});
     weights_ += static_cast<int64_t>(old.size());
     set_weight(job_.graph, target.layer, fresh);
     if (target.has_bias) {
@@ -253,8 +243,7 @@ class AdaRound {
   AdjustJob& job_;
   ThreadPool pool_;
   std::vector<Target> targets_;
-  Tally total_;
-  int64_t weights_ = 0;
+  int64_t changed_ = 0, weights_ = 0;
 };
 
 }  // namespace

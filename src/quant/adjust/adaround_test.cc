@@ -5,6 +5,7 @@
 
 #include "ir/qdq.h"
 #include "quant/adjust/adjust_testing.h"
+#include "quant/adjust/channel_statistics.h"
 #include "quant/adjust/dense_product.h"
 #include "quant/adjust/layer_rows.h"
 #include "quant/adjust/rounding.h"
@@ -198,6 +199,46 @@ TEST(AdaRound, LowersTheErrorAndKeepsToNeighbouringCodes) {
       EXPECT_LT(std::fabs(code - exact), 1.0001f);
     }
   }
+}
+
+// Mean of each channel of a value over the data.
+std::vector<double> means_of(const ir::Graph& graph, const std::string& value, const CalibrationSet& data) {
+  ir::Graph part = graph;
+  part.set_outputs({graph.find_value(value)});
+  ChannelStatistics statistics;
+  for (const BatchSource source = data.open(); const auto batch = source();)
+    statistics.add(ir::evaluate(part, ops::standard(), *batch)[0], 1);
+  std::vector<double> means;
+  for (size_t c = 0; c < statistics.sum.size(); ++c) means.push_back(statistics.mean(c));
+  return means;
+}
+
+TEST(AdaRound, LeavesTheMeanErrorToTheBias) {
+  const ir::Graph model = parsed(kNet);
+  const CalibrationSet data = noise_set({3, 8, 8}, 8);
+  ir::Graph rounded = with_coarse_weights(model, data).graph;
+  apply_step("adaround", rounded, data, &model);  // 64 rows: all places of a sample
+  for (const char* value : {"a", "d", "out"}) {
+    const std::vector<double> expected = means_of(model, value, data),
+                              actual = means_of(rounded, value, data);
+    for (size_t c = 0; c < expected.size(); ++c)
+      EXPECT_NEAR(actual[c], expected[c], 2e-4) << value << " " << c;
+  }
+}
+
+TEST(Rounding, CentredProblemsAreCovariances) {
+  ThreadPool pool(1);
+  RoundingProblem problem{.depth = 2};
+  problem.add(std::vector<float>{1, 2, 3, 6}, std::vector<float>{10, 14}, pool);
+  RoundingProblem centred = problem;
+  problem.finish();
+  centred.finish(true);
+  EXPECT_EQ(problem.gram, (std::vector<float>{5, 10, 10, 20}));
+  EXPECT_EQ(problem.cross, (std::vector<float>{26, 52}));
+  EXPECT_EQ(centred.gram, (std::vector<float>{1, 2, 2, 4}));
+  EXPECT_EQ(centred.cross, (std::vector<float>{2, 4}));
+  EXPECT_EQ(centred.mean_x, (std::vector<double>{2, 4}));
+  EXPECT_EQ(centred.mean_y, (std::vector<double>{12}));
 }
 
 TEST(AdaRound, IsDeterministicWhateverTheThreads) {

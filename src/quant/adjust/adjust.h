@@ -45,6 +45,7 @@ struct AdjustJob {
   const AdjustOptions& options;
   Progress& progress;
   std::string remark = {};  // what was done, for reports: "12 pairs of layers"
+  bool changed = true;      // false: the step found nothing to do
 };
 
 enum class AdjustStage { BeforePairs, AfterPairs };

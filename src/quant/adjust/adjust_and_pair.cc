@@ -26,17 +26,22 @@ class Clock {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-// Changes `graph`; returns what the step says about it.
-std::string apply(const AdjustEntry& entry, Graph& graph, const Graph* reference, Part part,
-                  const AdjustTools& tools) {
+// What a step did to the graph.
+struct Applied {
+  std::string remark;
+  bool changed = true;
+};
+
+Applied apply(const AdjustEntry& entry, Graph& graph, const Graph* reference, Part part,
+              const AdjustTools& tools) {
   if (entry.needs_data && !tools.data)
     fail("the repair step '{}' needs calibration data: give data, or leave it out", entry.name);
   check_interrupt();
-  AdjustJob job{graph,         reference,      tools.ops,    tools.data, part, tools.make_runner,
-                tools.options, tools.progress, std::string{}};
+  AdjustJob job{graph,         reference,      tools.ops,     tools.data, part, tools.make_runner,
+                tools.options, tools.progress, std::string{}, true};
   noting([&] { return fmt::format("in the repair step '{}'", entry.name); }, [&] { entry.apply(job); });
   ir::infer_types(graph, tools.ops);
-  return job.remark;
+  return {job.remark, job.changed};
 }
 
 QuantizeResult apply_all(Graph floats, const std::vector<std::string>& names, const PairUp& pair_up,
@@ -51,7 +56,7 @@ QuantizeResult apply_all(Graph floats, const std::vector<std::string>& names, co
       const Clock clock;
       AdjustRecord record{.name = std::string(entry.name), .error_before = {}, .error_after = {}};
       record.remark =
-          apply(entry, before ? floats : result.graph, before ? nullptr : &floats, Part::All, tools);
+          apply(entry, before ? floats : result.graph, before ? nullptr : &floats, Part::All, tools).remark;
       record.seconds = clock.seconds();
       records.push_back(std::move(record));
     }
@@ -68,6 +73,25 @@ int64_t count_samples(const CalibrationSet& data, Part part) {
   return samples;
 }
 
+// Outputs of the float model for a batch, by its number.
+using Expected = std::function<std::vector<Tensor>(size_t batch, const std::vector<Tensor>& inputs)>;
+
+double error_against(const Expected& expected, const Graph& quantized, Part part, const AdjustTools& tools) {
+  ModelRuns actual(quantized, tools.ops, tools.make_runner);
+  OutputError error;
+  const BatchSource source = tools.data.open(part);
+  tools.progress.begin("measuring the output error", 0, "batches");
+  size_t batches = 0;
+  for (; const auto inputs = source(); ++batches) {
+    check_interrupt();
+    error.add(expected(batches, *inputs), actual.run(*inputs));
+    tools.progress.update(static_cast<int64_t>(batches) + 1, "");
+  }
+  tools.progress.end();
+  if (batches == 0) fail("there is no sample to measure the output error on: give more calibration samples");
+  return error.value();
+}
+
 // Tries one step after the other and keeps what helps.
 class Chooser {
  public:
@@ -82,8 +106,6 @@ class Chooser {
           "more, or name the steps",
           kHoldOutEvery, kHoldOutEvery);
     }
-    best_ = pair_up_(floats_);
-    error_ = error_of(best_.graph);
     for (const AdjustEntry& entry : adjusts()) try_step(entry);
     best_.adjust = std::move(records_);
     return std::move(best_);
@@ -92,27 +114,44 @@ class Chooser {
  private:
   void try_step(const AdjustEntry& entry) {
     const Clock clock;
-    const bool before = entry.stage == AdjustStage::BeforePairs;
-    AdjustRecord record{.name = std::string(entry.name), .error_before = error_, .error_after = {}};
+    const bool before = entry.stage == AdjustStage::BeforePairs, always = entry.name == "fold-batch-norm";
+    if (!always) measure_start();
+    AdjustRecord record{
+        .name = std::string(entry.name), .kept = always, .error_before = error_, .error_after = error_};
     Graph floats = floats_;
     QuantizeResult candidate = best_;
-    record.remark =
+    const Applied applied =
         apply(entry, before ? floats : candidate.graph, before ? nullptr : &floats_, Part::Fit, tools_);
-    if (before) candidate = pair_up_(floats);
-    const double error = error_of(candidate.graph);
-    record.error_after = error;
-    record.kept = error < error_ || entry.name == "fold-batch-norm";
-    if (record.kept) {
-      error_ = error;
+    record.remark = applied.remark;
+    if (always) {
       floats_ = std::move(floats);
-      best_ = std::move(candidate);
+    } else if (applied.changed) {
+      if (before) candidate = pair_up_(floats);
+      record.error_after = error_of(candidate.graph);
+      record.kept = *record.error_after < *error_;
+      if (record.kept) {
+        error_ = record.error_after;
+        floats_ = std::move(floats);
+        best_ = std::move(candidate);
+      }
     }
     record.seconds = clock.seconds();
     records_.push_back(std::move(record));
   }
 
+  // The network without any step but those that are always kept.
+  void measure_start() {
+    if (error_) return;
+    best_ = pair_up_(floats_);
+    error_ = error_of(best_.graph);
+  }
+
   double error_of(const Graph& quantized) {
-    return output_error(original_, quantized, Part::HeldOut, tools_);
+    const auto wanted = [&](size_t batch, const std::vector<Tensor>& inputs) {
+      if (batch == expected_.size()) expected_.push_back(floats_runs_.run(inputs));
+      return expected_[batch];
+    };
+    return error_against(wanted, quantized, Part::HeldOut, tools_);
   }
 
   const Graph original_;  // as the user gave it: what every candidate is measured against
@@ -120,26 +159,18 @@ class Chooser {
   const PairUp& pair_up_;
   const AdjustTools& tools_;
   QuantizeResult best_;
-  double error_ = 0;
+  std::optional<double> error_;
   std::vector<AdjustRecord> records_;
+  ModelRuns floats_runs_{original_, tools_.ops, tools_.make_runner};
+  std::vector<std::vector<Tensor>> expected_;  // outputs of `original_`, by held-out batch
 };
 
 }  // namespace
 
 double output_error(const Graph& floats, const Graph& quantized, Part part, const AdjustTools& tools) {
-  ModelRuns expected(floats, tools.ops, tools.make_runner), actual(quantized, tools.ops, tools.make_runner);
-  OutputError error;
-  const BatchSource source = tools.data.open(part);
-  tools.progress.begin("measuring the output error", 0, "batches");
-  int64_t batches = 0;
-  for (; const auto inputs = source(); ++batches) {
-    check_interrupt();
-    error.add(expected.run(*inputs), actual.run(*inputs));
-    tools.progress.update(batches + 1, "");
-  }
-  tools.progress.end();
-  if (batches == 0) fail("there is no sample to measure the output error on: give more calibration samples");
-  return error.value();
+  ModelRuns expected(floats, tools.ops, tools.make_runner);
+  return error_against([&](size_t, const std::vector<Tensor>& inputs) { return expected.run(inputs); },
+                       quantized, part, tools);
 }
 
 QuantizeResult adjust_and_pair(Graph floats, const std::vector<std::string>& names, const PairUp& pair_up,

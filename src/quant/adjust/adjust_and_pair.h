@@ -27,7 +27,7 @@ struct AdjustTools {
 // every step is tried in that order on top of those kept before it, fitted on four fifths of the samples, and
 // kept if it lowers the error of the model's outputs on the other fifth (OutputError; every 5th sample is
 // held out). Ranges come from all samples in either case. fold-batch-norm changes no result: auto keeps it
-// always. Fails where a step needs data that is not there, and with auto on fewer than 5 samples.
+// always, unmeasured. Fails where a step needs data that is not there, and with auto on fewer than 5 samples.
 QuantizeResult adjust_and_pair(ir::Graph floats, const std::vector<std::string>& names, const PairUp& pair_up,
                                const AdjustTools& tools);
 

@@ -51,6 +51,7 @@ void adjust_bias_correction(AdjustJob& job) {
   }
   if (layers.empty()) {
     job.remark = "no layer with a quantized weight";
+    job.changed = false;
     return;
   }
   const std::vector<std::vector<size_t>> levels = levels_of(job.graph, layers);

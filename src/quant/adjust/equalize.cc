@@ -376,6 +376,7 @@ EqualizeReport equalize(AdjustJob& job) {
 
 void adjust_equalize(AdjustJob& job) {
   const EqualizeReport report = equalize(job);
+  job.changed = report.links > 0 || report.absorbed > 0;
   job.remark = fmt::format("{} tensors evened out in {} sweeps, {} biases absorbed", report.links,
                            report.sweeps, report.absorbed);
 }

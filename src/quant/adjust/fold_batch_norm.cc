@@ -182,7 +182,9 @@ size_t fold_batch_norm(Graph& graph, const std::set<std::string>& keep) {
 }
 
 void adjust_fold_batch_norm(AdjustJob& job) {
-  job.remark = fmt::format("{} batch norms", fold_batch_norm(job.graph, job.options.keep_norms));
+  const int64_t folded = fold_batch_norm(job.graph, job.options.keep_norms);
+  job.changed = folded > 0;
+  job.remark = fmt::format("{} batch norms", folded);
 }
 
 }  // namespace kvant::quant

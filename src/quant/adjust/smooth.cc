@@ -173,6 +173,7 @@ void adjust_smooth(AdjustJob& job) {
     job.graph.erase_dead();
     ir::infer_types(job.graph, job.ops);
   }
+  job.changed = changed > 0;
   job.remark = fmt::format("{} of {} tensors that linear layers read", changed, all.size());
 }
 
