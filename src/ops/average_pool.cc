@@ -6,19 +6,19 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_average_pool(const ir::InferArgs& args) {
   require_dtype("AveragePool", DTypes::Floats, args.inputs[0].dtype);
   return {{args.inputs[0].dtype, pool_shape("AveragePool", args.attributes(), args.inputs[0].shape)}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_average_pool(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   const Pool pool = plan_pool("AveragePool", args.attributes(), x.shape());
   const bool count_include_pad = args.attributes().integer("count_include_pad", 0) != 0;
   return {from_doubles(x.dtype(), pool.output, window_means(pool, to_doubles(x), count_include_pad))};
 }
 
-std::vector<ir::AttributeDef> attributes() {
+std::vector<ir::AttributeDef> attributes_average_pool() {
   auto result = pool_attributes();
   result.push_back({"count_include_pad", ir::AttributeKind::Integer});
   return result;
@@ -27,7 +27,10 @@ std::vector<ir::AttributeDef> attributes() {
 }  // namespace
 
 ir::OpDef average_pool() {
-  return {.name = "AveragePool", .attributes = attributes(), .infer = infer, .evaluate = evaluate};
+  return {.name = "AveragePool",
+          .attributes = attributes_average_pool(),
+          .infer = infer_average_pool,
+          .evaluate = evaluate_average_pool};
 }
 
 }  // namespace kvant::ops

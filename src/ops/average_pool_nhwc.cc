@@ -6,20 +6,20 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_average_pool_nhwc(const ir::InferArgs& args) {
   require_dtype("AveragePoolNhwc", DTypes::Floats, args.inputs[0].dtype);
   return {
       {args.inputs[0].dtype, pool_shape_nhwc("AveragePoolNhwc", args.attributes(), args.inputs[0].shape)}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_average_pool_nhwc(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   const Pool pool = plan_pool_nhwc("AveragePoolNhwc", args.attributes(), x.shape());
   const bool count_include_pad = args.attributes().integer("count_include_pad", 0) != 0;
   return {from_doubles(x.dtype(), pool.output, window_means(pool, to_doubles(x), count_include_pad))};
 }
 
-std::vector<ir::AttributeDef> attributes() {
+std::vector<ir::AttributeDef> attributes_average_pool_nhwc() {
   auto result = pool_attributes();
   result.push_back({"count_include_pad", ir::AttributeKind::Integer});
   return result;
@@ -29,10 +29,10 @@ std::vector<ir::AttributeDef> attributes() {
 
 ir::OpDef average_pool_nhwc() {
   return {.name = "AveragePoolNhwc",
-          .attributes = attributes(),
+          .attributes = attributes_average_pool_nhwc(),
           .traits = ir::Trait::Internal,
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_average_pool_nhwc,
+          .evaluate = evaluate_average_pool_nhwc};
 }
 
 }  // namespace kvant::ops

@@ -15,7 +15,7 @@ int64_t channels_of(const Shape& x) {
   return x.size() == 1 ? 1 : x[1];
 }
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_batch_normalization(const ir::InferArgs& args) {
   const Type& x = args.inputs[0];
   require_dtype("BatchNormalization", DTypes::Floats, x.dtype);
   const int64_t channels = x.shape ? channels_of(*x.shape) : kUnknownDim;
@@ -61,7 +61,7 @@ Tensor running(const Tensor& old, const std::vector<double>& batch, double momen
   return from_doubles(old.dtype(), old.shape(), values);
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_batch_normalization(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   const Layout layout = layout_of(x.shape());
   for (size_t i = 1; i < 5; ++i)
@@ -95,8 +95,8 @@ ir::OpDef batch_normalization() {
           .attributes = {{"epsilon", AttributeKind::Real},
                          {"momentum", AttributeKind::Real},
                          {"training_mode", AttributeKind::Integer}},
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_batch_normalization,
+          .evaluate = evaluate_batch_normalization};
 }
 
 }  // namespace kvant::ops

@@ -5,7 +5,7 @@ namespace kvant::ops {
 
 namespace {
 
-Tensor value_of(const ir::Node& node) {
+Tensor value_of_constant(const ir::Node& node) {
   const ir::Attributes& attributes = node.attributes;
   if (const Tensor* value = attributes.tensor("value")) return *value;
   if (attributes.has("value_float")) return Tensor::scalar(attributes.real("value_float", 0));
@@ -28,10 +28,12 @@ ir::OpDef constant() {
                          {"value_floats", ir::AttributeKind::Reals},
                          {"value_ints", ir::AttributeKind::Integers}},
           .infer = [](const ir::InferArgs& args) -> std::vector<Type> {
-            const Tensor value = value_of(args.node);
+            const Tensor value = value_of_constant(args.node);
             return {Type{value.dtype(), value.shape()}};
           },
-          .evaluate = [](const ir::EvalArgs& args) -> std::vector<Tensor> { return {value_of(args.node)}; }};
+          .evaluate = [](const ir::EvalArgs& args) -> std::vector<Tensor> {
+            return {value_of_constant(args.node)};
+          }};
 }
 
 }  // namespace kvant::ops

@@ -6,7 +6,7 @@ namespace kvant::ops {
 
 namespace {
 
-Tensor value_of(const ir::Node& node) {
+Tensor value_of_constant_of_shape(const ir::Node& node) {
   const Tensor* value = node.attributes.tensor("value");
   if (value == nullptr) return Tensor::scalar(0.0f);
   if (value->size() != 1)
@@ -21,7 +21,7 @@ ir::OpDef constant_of_shape() {
   return {.name = "ConstantOfShape",
           .attributes = {{"value", ir::AttributeKind::Tensor}},
           .infer = [](const ir::InferArgs& args) -> std::vector<Type> {
-            const DType dtype = value_of(args.node).dtype();
+            const DType dtype = value_of_constant_of_shape(args.node).dtype();
             if (const auto shape = constant_ints(args, 0, "shape")) {
               return {Type{dtype, checked_result(args.node.op, *shape)}};
             }
@@ -30,7 +30,7 @@ ir::OpDef constant_of_shape() {
             return {Type{dtype, unknown_shape(args.node.op, *rank)}};
           },
           .evaluate = [](const ir::EvalArgs& args) -> std::vector<Tensor> {
-            const Tensor value = value_of(args.node);
+            const Tensor value = value_of_constant_of_shape(args.node);
             Tensor y(value.dtype(), checked_result(args.node.op, input_ints(args, 0, "shape")));
             fill(y, value);
             return {y};

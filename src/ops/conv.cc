@@ -6,7 +6,7 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_conv(const ir::InferArgs& args) {
   const Type &x = args.inputs[0], &w = args.inputs[1];
   require_dtype("Conv", DTypes::Floats, x.dtype);
   require_same_dtype("Conv", x.dtype, w.dtype);
@@ -18,7 +18,7 @@ std::vector<Type> infer(const ir::InferArgs& args) {
   return {{x.dtype, shape}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_conv(const ir::EvalArgs& args) {
   const Tensor &x = args.in(0), &w = args.in(1);
   const ConvolutionPlan plan = plan_convolution("Conv", args.attributes(), x.shape(), w.shape());
   std::vector<double> y = convolve(plan.conv, to_doubles(x), to_doubles(w));
@@ -37,8 +37,8 @@ ir::OpDef conv() {
           .max_inputs = 3,
           .attributes = convolution_attributes(),
           .traits = ir::Trait::Weighted,
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_conv,
+          .evaluate = evaluate_conv};
 }
 
 }  // namespace kvant::ops

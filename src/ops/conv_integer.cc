@@ -6,14 +6,14 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<ir::Type> infer(const ir::InferArgs& args) {
+std::vector<ir::Type> infer_conv_integer(const ir::InferArgs& args) {
   require_code_type("ConvInteger", "x", args.inputs[0].dtype);
   require_code_type("ConvInteger", "w", args.inputs[1].dtype);
   return {
       {DType::Int32, convolution_shape("ConvInteger", args.attributes(), args.inputs[0], args.inputs[1])}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_conv_integer(const ir::EvalArgs& args) {
   const Tensor &x = args.in(0), &w = args.in(1);
   const ConvolutionPlan plan = plan_convolution("ConvInteger", args.attributes(), x.shape(), w.shape());
   const auto x_zero_point = zero_points(args, 2, "x_zero_point", x);
@@ -30,8 +30,8 @@ ir::OpDef conv_integer() {
           .min_inputs = 2,
           .max_inputs = 4,
           .attributes = convolution_attributes(),
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_conv_integer,
+          .evaluate = evaluate_conv_integer};
 }
 
 }  // namespace kvant::ops

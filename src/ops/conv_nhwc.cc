@@ -6,7 +6,7 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<ir::Type> infer(const ir::InferArgs& args) {
+std::vector<ir::Type> infer_conv_nhwc(const ir::InferArgs& args) {
   for (size_t i = 0; i < args.inputs.size(); ++i)
     if (args.has(i) && args.inputs[i].dtype != DType::Float32)
       fail("ConvNhwc: input {} holds {}; f32 is needed", i, name(args.inputs[i].dtype));
@@ -18,7 +18,7 @@ std::vector<ir::Type> infer(const ir::InferArgs& args) {
   return {{DType::Float32, shape}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_conv_nhwc(const ir::EvalArgs& args) {
   require_nhwc("ConvNhwc", args.in(0).shape());
   const Tensor x = to_channels_first(args.in(0));
   NhwcResult y = convolve_nhwc("ConvNhwc", args.attributes(), x.shape(), to_doubles(x), args.in(1).shape(),
@@ -26,7 +26,7 @@ std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
   return {finish_float("ConvNhwc", args, y.shape, y.values)};
 }
 
-std::vector<ir::AttributeDef> attributes() {
+std::vector<ir::AttributeDef> attributes_conv_nhwc() {
   auto result = convolution_attributes();
   const auto more = activation_attributes();
   result.insert(result.end(), more.begin(), more.end());
@@ -39,10 +39,10 @@ ir::OpDef conv_nhwc() {
   return {.name = "ConvNhwc",
           .min_inputs = 2,
           .max_inputs = 4,
-          .attributes = attributes(),
+          .attributes = attributes_conv_nhwc(),
           .traits = ir::Trait::Internal,
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_conv_nhwc,
+          .evaluate = evaluate_conv_nhwc};
 }
 
 }  // namespace kvant::ops

@@ -78,7 +78,7 @@ int64_t output_channels(const Shape& w, int64_t group) {
   return w[1] * group;
 }
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_conv_transpose(const ir::InferArgs& args) {
   const Type &x = args.inputs[0], &w = args.inputs[1];
   require_dtype("ConvTranspose", DTypes::Floats, x.dtype);
   require_same_dtype("ConvTranspose", x.dtype, w.dtype);
@@ -98,7 +98,7 @@ std::vector<Type> infer(const ir::InferArgs& args) {
   return {{x.dtype, shape}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_conv_transpose(const ir::EvalArgs& args) {
   const Tensor &x = args.in(0), &w = args.in(1);
   const size_t spatial = spatial_rank("ConvTranspose", x.shape());
   Convolution conv;
@@ -124,7 +124,7 @@ std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
   return {from_doubles(x.dtype(), shape, y)};
 }
 
-std::vector<ir::AttributeDef> attributes() {
+std::vector<ir::AttributeDef> attributes_conv_transpose() {
   auto result = convolution_attributes();
   result.push_back({"output_padding", ir::AttributeKind::Integers});
   result.push_back({"output_shape", ir::AttributeKind::Integers});
@@ -137,10 +137,10 @@ ir::OpDef conv_transpose() {
   return {.name = "ConvTranspose",
           .min_inputs = 2,
           .max_inputs = 3,
-          .attributes = attributes(),
+          .attributes = attributes_conv_transpose(),
           .traits = ir::Trait::Weighted,
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_conv_transpose,
+          .evaluate = evaluate_conv_transpose};
 }
 
 }  // namespace kvant::ops

@@ -14,7 +14,7 @@ DType result_type(const ir::Node& node, DType scale) {
   return dtype;
 }
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_dequantize_linear(const ir::InferArgs& args) {
   require_quantized_type(args.node, args.inputs[0].dtype);
   require_dtype("DequantizeLinear", DTypes::Floats, args.inputs[1].dtype);
   check_scale_shape(args.node, args.inputs[0].shape, args.inputs[1].shape);
@@ -34,7 +34,7 @@ Tensor dequantize_blocks(const ir::EvalArgs& args) {
   return result;
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_dequantize_linear(const ir::EvalArgs& args) {
   require_quantized_type(args.node, args.in(0).dtype());
   const DType dtype = result_type(args.node, args.in(1).dtype());
   if (const auto params = unblocked_params(args, args.in(0).dtype()))
@@ -52,8 +52,8 @@ ir::OpDef dequantize_linear() {
           .attributes = {{"axis", AttributeKind::Integer},
                          {"block_size", AttributeKind::Integer},
                          {"output_dtype", AttributeKind::Integer}},
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_dequantize_linear,
+          .evaluate = evaluate_dequantize_linear};
 }
 
 }  // namespace kvant::ops

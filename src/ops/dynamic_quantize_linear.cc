@@ -7,13 +7,13 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<ir::Type> infer(const ir::InferArgs& args) {
+std::vector<ir::Type> infer_dynamic_quantize_linear(const ir::InferArgs& args) {
   if (args.inputs[0].dtype != DType::Float32)
     fail("DynamicQuantizeLinear: the input holds {}; f32 is needed", name(args.inputs[0].dtype));
   return {{DType::UInt8, args.inputs[0].shape}, {DType::Float32, Shape{}}, {DType::UInt8, Shape{}}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_dynamic_quantize_linear(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   if (x.dtype() != DType::Float32)
     fail("DynamicQuantizeLinear: the input holds {}; f32 is needed", name(x.dtype()));
@@ -31,7 +31,10 @@ std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
 }  // namespace
 
 ir::OpDef dynamic_quantize_linear() {
-  return {.name = "DynamicQuantizeLinear", .max_outputs = 3, .infer = infer, .evaluate = evaluate};
+  return {.name = "DynamicQuantizeLinear",
+          .max_outputs = 3,
+          .infer = infer_dynamic_quantize_linear,
+          .evaluate = evaluate_dynamic_quantize_linear};
 }
 
 }  // namespace kvant::ops

@@ -94,7 +94,7 @@ Shape result_shape(const Equation& equation, const std::map<char, int64_t>& size
   return shape;
 }
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_einsum(const ir::InferArgs& args) {
   std::vector<size_t> ranks;
   std::vector<Shape> shapes;
   for (const Type& input : args.inputs) {
@@ -117,7 +117,7 @@ int64_t step_of(const std::string& term, const Shape& shape, char label) {
   return step;
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_einsum(const ir::EvalArgs& args) {
   std::vector<size_t> ranks;
   std::vector<Shape> shapes;
   std::vector<std::vector<double>> values;
@@ -170,8 +170,8 @@ ir::OpDef einsum() {
   return {.name = "Einsum",
           .max_inputs = ir::kVariadic,
           .attributes = {{"equation", ir::AttributeKind::Text, true}},
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_einsum,
+          .evaluate = evaluate_einsum};
 }
 
 }  // namespace kvant::ops

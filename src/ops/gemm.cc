@@ -31,7 +31,7 @@ void check_addend(const std::optional<Shape>& c, const Sizes& sizes) {
       fail("Gemm: C is {}; it does not broadcast to {}", to_string(*c), to_string(wanted));
 }
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_gemm(const ir::InferArgs& args) {
   const Type &a = args.inputs[0], &b = args.inputs[1];
   require_dtype("Gemm", DTypes::Numbers, a.dtype);
   require_same_dtype("Gemm", a.dtype, b.dtype);
@@ -55,7 +55,7 @@ void add_scaled(std::vector<double>& y, const Shape& shape, const Tensor& c, dou
     }
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_gemm(const ir::EvalArgs& args) {
   const Tensor &a = args.in(0), &b = args.in(1);
   require_same_dtype("Gemm", a.dtype(), b.dtype());
   const ir::Attributes& attributes = args.attributes();
@@ -87,8 +87,8 @@ ir::OpDef gemm() {
                          {"transA", AttributeKind::Integer},
                          {"transB", AttributeKind::Integer}},
           .traits = ir::Trait::Weighted,
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_gemm,
+          .evaluate = evaluate_gemm};
 }
 
 }  // namespace kvant::ops

@@ -6,12 +6,12 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_global_average_pool(const ir::InferArgs& args) {
   require_dtype("GlobalAveragePool", DTypes::Floats, args.inputs[0].dtype);
   return {{args.inputs[0].dtype, global_pool_shape("GlobalAveragePool", args.inputs[0].shape)}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_global_average_pool(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   const Shape shape = *global_pool_shape("GlobalAveragePool", x.shape());
   const int64_t planes = x.dim(0) * x.dim(1), plane = planes == 0 ? 0 : x.size() / planes;
@@ -23,7 +23,9 @@ std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
 }  // namespace
 
 ir::OpDef global_average_pool() {
-  return {.name = "GlobalAveragePool", .infer = infer, .evaluate = evaluate};
+  return {.name = "GlobalAveragePool",
+          .infer = infer_global_average_pool,
+          .evaluate = evaluate_global_average_pool};
 }
 
 }  // namespace kvant::ops

@@ -7,7 +7,7 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_global_average_pool_nhwc(const ir::InferArgs& args) {
   const Type& x = args.inputs[0];
   require_dtype("GlobalAveragePoolNhwc", DTypes::Floats, x.dtype);
   require_nhwc("GlobalAveragePoolNhwc", x.shape);
@@ -15,7 +15,7 @@ std::vector<Type> infer(const ir::InferArgs& args) {
   return {{x.dtype, Shape{(*x.shape)[0], 1, 1, (*x.shape)[3]}}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_global_average_pool_nhwc(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   require_nhwc("GlobalAveragePoolNhwc", x.shape());
   const int64_t plane = x.dim(1) * x.dim(2);
@@ -27,8 +27,10 @@ std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
 }  // namespace
 
 ir::OpDef global_average_pool_nhwc() {
-  return {
-      .name = "GlobalAveragePoolNhwc", .traits = ir::Trait::Internal, .infer = infer, .evaluate = evaluate};
+  return {.name = "GlobalAveragePoolNhwc",
+          .traits = ir::Trait::Internal,
+          .infer = infer_global_average_pool_nhwc,
+          .evaluate = evaluate_global_average_pool_nhwc};
 }
 
 }  // namespace kvant::ops

@@ -8,12 +8,12 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_global_lp_pool(const ir::InferArgs& args) {
   require_dtype("GlobalLpPool", DTypes::Floats, args.inputs[0].dtype);
   return {{args.inputs[0].dtype, global_pool_shape("GlobalLpPool", args.inputs[0].shape)}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_global_lp_pool(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   const Shape shape = *global_pool_shape("GlobalLpPool", x.shape());
   const int64_t planes = x.dim(0) * x.dim(1), plane = planes == 0 ? 0 : x.size() / planes;
@@ -32,8 +32,8 @@ std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
 ir::OpDef global_lp_pool() {
   return {.name = "GlobalLpPool",
           .attributes = {{"p", ir::AttributeKind::Integer}},
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_global_lp_pool,
+          .evaluate = evaluate_global_lp_pool};
 }
 
 }  // namespace kvant::ops

@@ -8,12 +8,12 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_global_max_pool(const ir::InferArgs& args) {
   require_dtype("GlobalMaxPool", DTypes::Numbers, args.inputs[0].dtype);
   return {{args.inputs[0].dtype, global_pool_shape("GlobalMaxPool", args.inputs[0].shape)}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_global_max_pool(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   const Shape shape = *global_pool_shape("GlobalMaxPool", x.shape());
   const int64_t planes = x.dim(0) * x.dim(1), plane = planes == 0 ? 0 : x.size() / planes;
@@ -29,7 +29,10 @@ std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
 }  // namespace
 
 ir::OpDef global_max_pool() {
-  return {.name = "GlobalMaxPool", .traits = ir::Trait::Monotone, .infer = infer, .evaluate = evaluate};
+  return {.name = "GlobalMaxPool",
+          .traits = ir::Trait::Monotone,
+          .infer = infer_global_max_pool,
+          .evaluate = evaluate_global_max_pool};
 }
 
 }  // namespace kvant::ops

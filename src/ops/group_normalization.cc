@@ -14,7 +14,7 @@ int64_t groups_of(const ir::Attributes& attributes, int64_t channels) {
   return groups;
 }
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_group_normalization(const ir::InferArgs& args) {
   const Type& x = args.inputs[0];
   require_dtype("GroupNormalization", DTypes::Floats, x.dtype);
   if (x.shape) {
@@ -26,7 +26,7 @@ std::vector<Type> infer(const ir::InferArgs& args) {
   return {x};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_group_normalization(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   require_rank("GroupNormalization", x.shape(), 2);
   const int64_t channels = x.dim(1), groups = groups_of(args.attributes(), channels);
@@ -59,8 +59,8 @@ ir::OpDef group_normalization() {
           .attributes = {{"epsilon", AttributeKind::Real},
                          {"num_groups", AttributeKind::Integer, true},
                          {"stash_type", AttributeKind::Integer}},
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_group_normalization,
+          .evaluate = evaluate_group_normalization};
 }
 
 }  // namespace kvant::ops

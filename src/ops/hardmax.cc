@@ -6,7 +6,7 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_hardmax(const ir::EvalArgs& args) {
   return map_lines(args, [](std::span<double> line) {
     const auto largest = std::max_element(line.begin(), line.end()) - line.begin();
     std::fill(line.begin(), line.end(), 0.0);
@@ -20,7 +20,7 @@ ir::OpDef hardmax() {
   return {.name = "Hardmax",
           .attributes = {{"axis", ir::AttributeKind::Integer}},
           .infer = lines_type,
-          .evaluate = evaluate};
+          .evaluate = evaluate_hardmax};
 }
 
 }  // namespace kvant::ops

@@ -7,7 +7,7 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_instance_normalization(const ir::InferArgs& args) {
   const Type& x = args.inputs[0];
   require_dtype("InstanceNormalization", DTypes::Floats, x.dtype);
   if (x.shape) {
@@ -18,7 +18,7 @@ std::vector<Type> infer(const ir::InferArgs& args) {
   return {x};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_instance_normalization(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   require_rank("InstanceNormalization", x.shape(), 3);
   const int64_t channels = x.dim(1);
@@ -45,8 +45,8 @@ ir::OpDef instance_normalization() {
           .min_inputs = 3,
           .max_inputs = 3,
           .attributes = {{"epsilon", ir::AttributeKind::Real}},
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_instance_normalization,
+          .evaluate = evaluate_instance_normalization};
 }
 
 }  // namespace kvant::ops

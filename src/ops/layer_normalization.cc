@@ -8,7 +8,7 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_layer_normalization(const ir::InferArgs& args) {
   const Type& x = args.inputs[0];
   require_dtype("LayerNormalization", DTypes::Floats, x.dtype);
   Type statistics{dtype_attribute(args.node, "stash_type", DType::Float32), std::nullopt};
@@ -17,7 +17,7 @@ std::vector<Type> infer(const ir::InferArgs& args) {
   return {x, statistics, statistics};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_layer_normalization(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   const int64_t length = line_length(args.node, x.shape());
   const double epsilon = args.attributes().real("epsilon", 1e-5f);
@@ -54,8 +54,8 @@ ir::OpDef layer_normalization() {
           .attributes = {{"axis", AttributeKind::Integer},
                          {"epsilon", AttributeKind::Real},
                          {"stash_type", AttributeKind::Integer}},
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_layer_normalization,
+          .evaluate = evaluate_layer_normalization};
 }
 
 }  // namespace kvant::ops

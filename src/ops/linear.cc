@@ -7,7 +7,7 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<ir::Type> infer(const ir::InferArgs& args) {
+std::vector<ir::Type> infer_linear(const ir::InferArgs& args) {
   for (size_t i = 0; i < args.inputs.size(); ++i)
     if (args.has(i) && args.inputs[i].dtype != DType::Float32)
       fail("Linear: input {} holds {}; f32 is needed", i, name(args.inputs[i].dtype));
@@ -19,7 +19,7 @@ std::vector<ir::Type> infer(const ir::InferArgs& args) {
   return {{DType::Float32, shape}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_linear(const ir::EvalArgs& args) {
   const Shape shape = *rows_shape("Linear", args.in(0).shape(), args.in(1).shape());
   auto y = multiply_rows_by_weight("Linear", args.in(0).shape(), to_doubles(args.in(0)), args.in(1).shape(),
                                    to_doubles(args.in(1)));
@@ -34,8 +34,8 @@ ir::OpDef linear() {
           .max_inputs = 4,
           .attributes = activation_attributes(),
           .traits = ir::Trait::Internal,
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_linear,
+          .evaluate = evaluate_linear};
 }
 
 }  // namespace kvant::ops

@@ -7,7 +7,7 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_log_softmax(const ir::EvalArgs& args) {
   return map_lines(args, [](std::span<double> line) {
     const double largest = *std::max_element(line.begin(), line.end());
     double sum = 0;
@@ -23,7 +23,7 @@ ir::OpDef log_softmax() {
   return {.name = "LogSoftmax",
           .attributes = {{"axis", ir::AttributeKind::Integer}},
           .infer = lines_type,
-          .evaluate = evaluate};
+          .evaluate = evaluate_log_softmax};
 }
 
 }  // namespace kvant::ops

@@ -8,13 +8,13 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_lp_pool(const ir::InferArgs& args) {
   require_dtype("LpPool", DTypes::Floats, args.inputs[0].dtype);
   require_at_least("p", args.attributes().integer("p", 2), 1);
   return {{args.inputs[0].dtype, pool_shape("LpPool", args.attributes(), args.inputs[0].shape)}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_lp_pool(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   const Pool pool = plan_pool("LpPool", args.attributes(), x.shape());
   const auto p = static_cast<double>(args.attributes().integer("p", 2));
@@ -26,7 +26,7 @@ std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
   return {from_doubles(x.dtype(), pool.output, y)};
 }
 
-std::vector<ir::AttributeDef> attributes() {
+std::vector<ir::AttributeDef> attributes_lp_pool() {
   auto result = pool_attributes();
   result.push_back({"p", ir::AttributeKind::Integer});
   return result;
@@ -35,7 +35,10 @@ std::vector<ir::AttributeDef> attributes() {
 }  // namespace
 
 ir::OpDef lp_pool() {
-  return {.name = "LpPool", .attributes = attributes(), .infer = infer, .evaluate = evaluate};
+  return {.name = "LpPool",
+          .attributes = attributes_lp_pool(),
+          .infer = infer_lp_pool,
+          .evaluate = evaluate_lp_pool};
 }
 
 }  // namespace kvant::ops

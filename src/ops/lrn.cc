@@ -9,7 +9,7 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_lrn(const ir::InferArgs& args) {
   const Type& x = args.inputs[0];
   require_dtype("LRN", DTypes::Floats, x.dtype);
   require_at_least("size", args.attributes().integer("size", 0), 1);
@@ -17,7 +17,7 @@ std::vector<Type> infer(const ir::InferArgs& args) {
   return {x};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_lrn(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   require_rank("LRN", x.shape(), 2);
   const int64_t size = args.attributes().integer("size", 0);
@@ -53,8 +53,8 @@ ir::OpDef lrn() {
                          {"beta", AttributeKind::Real},
                          {"bias", AttributeKind::Real},
                          {"size", AttributeKind::Integer, true}},
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_lrn,
+          .evaluate = evaluate_lrn};
 }
 
 }  // namespace kvant::ops

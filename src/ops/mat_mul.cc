@@ -6,13 +6,13 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_mat_mul(const ir::InferArgs& args) {
   require_dtype("MatMul", DTypes::Numbers, args.inputs[0].dtype);
   require_same_dtype("MatMul", args.inputs[0].dtype, args.inputs[1].dtype);
   return {{args.inputs[0].dtype, matmul_shape("MatMul", args.inputs[0].shape, args.inputs[1].shape)}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_mat_mul(const ir::EvalArgs& args) {
   const Tensor &a = args.in(0), &b = args.in(1);
   require_same_dtype("MatMul", a.dtype(), b.dtype());
   const MatmulResult y = matmul("MatMul", a.shape(), to_doubles(a), b.shape(), to_doubles(b));
@@ -27,8 +27,8 @@ ir::OpDef mat_mul() {
           .min_inputs = 2,
           .max_inputs = 2,
           .traits = ir::Trait::Weighted,
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_mat_mul,
+          .evaluate = evaluate_mat_mul};
 }
 
 }  // namespace kvant::ops

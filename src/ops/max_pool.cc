@@ -6,7 +6,7 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_max_pool(const ir::InferArgs& args) {
   require_dtype("MaxPool", DTypes::Numbers, args.inputs[0].dtype);
   const auto shape = pool_shape("MaxPool", args.attributes(), args.inputs[0].shape);
   return {{args.inputs[0].dtype, shape}, {DType::Int64, shape}};
@@ -24,7 +24,7 @@ int64_t column_major(const Pool& pool, int64_t index) {
   return index / plane * plane + result;
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_max_pool(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   const Pool pool = plan_pool("MaxPool", args.attributes(), x.shape());
   std::vector<int64_t> indices = largest_under(pool, to_doubles(x));
@@ -37,7 +37,7 @@ std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
   return results;
 }
 
-std::vector<ir::AttributeDef> attributes() {
+std::vector<ir::AttributeDef> attributes_max_pool() {
   auto result = pool_attributes();
   result.push_back({"storage_order", ir::AttributeKind::Integer});
   return result;
@@ -48,10 +48,10 @@ std::vector<ir::AttributeDef> attributes() {
 ir::OpDef max_pool() {
   return {.name = "MaxPool",
           .max_outputs = 2,
-          .attributes = attributes(),
+          .attributes = attributes_max_pool(),
           .traits = ir::Trait::Monotone,
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_max_pool,
+          .evaluate = evaluate_max_pool};
 }
 
 }  // namespace kvant::ops

@@ -11,7 +11,7 @@ std::vector<size_t> axes_of(const ir::Attributes& attributes, size_t rank) {
   return checked_axes("MeanVarianceNormalization", attributes.integers("axes", {0, 2, 3}), rank);
 }
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_mean_variance_normalization(const ir::InferArgs& args) {
   const Type& x = args.inputs[0];
   require_dtype("MeanVarianceNormalization", DTypes::Floats, x.dtype);
   if (x.shape) axes_of(args.attributes(), x.shape->size());
@@ -36,7 +36,7 @@ std::vector<size_t> cells_of(const Shape& shape, const std::vector<size_t>& axes
   return cells;
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_mean_variance_normalization(const ir::EvalArgs& args) {
   constexpr double kEpsilon = 1e-9;  // added to the standard deviation (ONNX's function body)
   const Tensor& x = args.in(0);
   std::vector<double> y = to_doubles(x);
@@ -58,8 +58,8 @@ std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
 ir::OpDef mean_variance_normalization() {
   return {.name = "MeanVarianceNormalization",
           .attributes = {{"axes", ir::AttributeKind::Integers}},
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_mean_variance_normalization,
+          .evaluate = evaluate_mean_variance_normalization};
 }
 
 }  // namespace kvant::ops

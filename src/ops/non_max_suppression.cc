@@ -32,7 +32,7 @@ void check_shapes(const std::optional<Shape>& boxes, const std::optional<Shape>&
     fail("NonMaxSuppression: scores is {}; [batch, classes, boxes] is needed", to_string(*scores));
 }
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_non_max_suppression(const ir::InferArgs& args) {
   check_shapes(args.inputs[0].shape, args.inputs[1].shape);
   return {{DType::Int64, Shape{kUnknownDim, 3}}};
 }
@@ -64,7 +64,7 @@ std::vector<int64_t> select(const std::vector<Box>& boxes, const float* scores, 
   return kept;
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_non_max_suppression(const ir::EvalArgs& args) {
   const Tensor &boxes = args.in(0), &scores = args.in(1);
   check_shapes(boxes.shape(), scores.shape());
   const int64_t batch = boxes.dim(0), count = boxes.dim(1), classes = scores.dim(1);
@@ -96,8 +96,8 @@ ir::OpDef non_max_suppression() {
           .min_inputs = 2,
           .max_inputs = 5,
           .attributes = {{"center_point_box", ir::AttributeKind::Integer}},
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_non_max_suppression,
+          .evaluate = evaluate_non_max_suppression};
 }
 
 }  // namespace kvant::ops

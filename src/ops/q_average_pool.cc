@@ -7,13 +7,13 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<ir::Type> infer(const ir::InferArgs& args) {
+std::vector<ir::Type> infer_q_average_pool(const ir::InferArgs& args) {
   require_code_type("QAveragePool", "x", args.inputs[0].dtype);
   return {{parse_code_output(args.attributes()).dtype,
            pool_shape_nhwc("QAveragePool", args.attributes(), args.inputs[0].shape)}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_q_average_pool(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   const CodeOutput output = parse_code_output(args.attributes());
   const Pool pool = plan_pool_nhwc("QAveragePool", args.attributes(), x.shape());
@@ -32,7 +32,7 @@ std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
   return {from_doubles(DType::Int32, pool.output, codes).cast(output.dtype)};
 }
 
-std::vector<ir::AttributeDef> attributes() {
+std::vector<ir::AttributeDef> attributes_q_average_pool() {
   auto result = pool_attributes();
   const auto more = code_output_attributes();
   result.insert(result.end(), more.begin(), more.end());
@@ -46,10 +46,10 @@ std::vector<ir::AttributeDef> attributes() {
 
 ir::OpDef q_average_pool() {
   return {.name = "QAveragePool",
-          .attributes = attributes(),
+          .attributes = attributes_q_average_pool(),
           .traits = ir::Trait::Internal,
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_q_average_pool,
+          .evaluate = evaluate_q_average_pool};
 }
 
 }  // namespace kvant::ops

@@ -25,7 +25,7 @@ Shape joined(const std::vector<Shape>& shapes, int64_t axis_attribute) {
   return result;
 }
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_q_concat(const ir::InferArgs& args) {
   std::vector<Shape> shapes;
   for (const Type& input : args.inputs) {
     require_same_dtype("QConcat", args.inputs[0].dtype, input.dtype);
@@ -35,7 +35,7 @@ std::vector<Type> infer(const ir::InferArgs& args) {
   return {{args.inputs[0].dtype, joined(shapes, args.attributes().integer("axis", 0))}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_q_concat(const ir::EvalArgs& args) {
   std::vector<Shape> shapes;
   for (const Tensor* input : args.inputs) {
     if (input == nullptr) fail("QConcat: every input is needed");
@@ -64,8 +64,8 @@ ir::OpDef q_concat() {
           .max_inputs = ir::kVariadic,
           .attributes = {{"axis", ir::AttributeKind::Integer, true}},
           .traits = ir::Trait::Internal | ir::Trait::MovesData,
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_q_concat,
+          .evaluate = evaluate_q_concat};
 }
 
 }  // namespace kvant::ops

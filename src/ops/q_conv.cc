@@ -7,7 +7,7 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<ir::Type> infer(const ir::InferArgs& args) {
+std::vector<ir::Type> infer_q_conv(const ir::InferArgs& args) {
   const ir::Type& x = args.inputs[0];
   ir::Type w = args.inputs[1];
   require_code_type("QConv", "x", x.dtype);
@@ -23,7 +23,7 @@ std::vector<ir::Type> infer(const ir::InferArgs& args) {
   return {{epilogue.output, shape}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_q_conv(const ir::EvalArgs& args) {
   require_nhwc("QConv", args.in(0).shape());
   require_nhwc("QConv", args.in(1).shape());
   const Epilogue epilogue = parse_epilogue(args.attributes());
@@ -35,7 +35,7 @@ std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
                          args.has(4) ? &args.in(4) : nullptr)};
 }
 
-std::vector<ir::AttributeDef> attributes() {
+std::vector<ir::AttributeDef> attributes_q_conv() {
   auto result = convolution_attributes();
   const auto more = epilogue_attributes();
   result.insert(result.end(), more.begin(), more.end());
@@ -48,10 +48,10 @@ ir::OpDef q_conv() {
   return {.name = "QConv",
           .min_inputs = 4,
           .max_inputs = 5,
-          .attributes = attributes(),
+          .attributes = attributes_q_conv(),
           .traits = ir::Trait::Internal,
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_q_conv,
+          .evaluate = evaluate_q_conv};
 }
 
 }  // namespace kvant::ops

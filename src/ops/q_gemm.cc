@@ -9,7 +9,7 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<ir::Type> infer(const ir::InferArgs& args) {
+std::vector<ir::Type> infer_q_gemm(const ir::InferArgs& args) {
   require_code_type("QGemm", "x", args.inputs[0].dtype);
   if (args.inputs[1].dtype != DType::Int8)
     fail("QGemm: w holds {}; i8 is needed", name(args.inputs[1].dtype));
@@ -22,7 +22,7 @@ std::vector<ir::Type> infer(const ir::InferArgs& args) {
   return {{epilogue.output, shape}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_q_gemm(const ir::EvalArgs& args) {
   const Epilogue epilogue = parse_epilogue(args.attributes());
   const int32_t x_zero_point = zero_point_attribute(args.attributes(), "x_zero_point");
   const auto acc = multiply_rows_by_weight("QGemm", args.in(0).shape(), to_doubles(args.in(0), x_zero_point),
@@ -39,8 +39,8 @@ ir::OpDef q_gemm() {
           .max_inputs = 5,
           .attributes = epilogue_attributes(),
           .traits = ir::Trait::Internal,
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_q_gemm,
+          .evaluate = evaluate_q_gemm};
 }
 
 }  // namespace kvant::ops

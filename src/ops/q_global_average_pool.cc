@@ -8,7 +8,7 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<ir::Type> infer(const ir::InferArgs& args) {
+std::vector<ir::Type> infer_q_global_average_pool(const ir::InferArgs& args) {
   const ir::Type& x = args.inputs[0];
   require_code_type("QGlobalAveragePool", "x", x.dtype);
   require_nhwc("QGlobalAveragePool", x.shape);
@@ -17,7 +17,7 @@ std::vector<ir::Type> infer(const ir::InferArgs& args) {
   return {{dtype, Shape{(*x.shape)[0], 1, 1, (*x.shape)[3]}}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_q_global_average_pool(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   require_nhwc("QGlobalAveragePool", x.shape());
   const CodeOutput output = parse_code_output(args.attributes());
@@ -30,7 +30,7 @@ std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
   return {from_doubles(DType::Int32, {x.dim(0), 1, 1, x.dim(3)}, y).cast(output.dtype)};
 }
 
-std::vector<ir::AttributeDef> attributes() {
+std::vector<ir::AttributeDef> attributes_q_global_average_pool() {
   auto result = code_output_attributes();
   result.push_back({"multiplier", ir::AttributeKind::Real, true});
   result.push_back({"x_zero_point", ir::AttributeKind::Integer});
@@ -41,10 +41,10 @@ std::vector<ir::AttributeDef> attributes() {
 
 ir::OpDef q_global_average_pool() {
   return {.name = "QGlobalAveragePool",
-          .attributes = attributes(),
+          .attributes = attributes_q_global_average_pool(),
           .traits = ir::Trait::Internal,
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_q_global_average_pool,
+          .evaluate = evaluate_q_global_average_pool};
 }
 
 }  // namespace kvant::ops

@@ -8,7 +8,7 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_q_linear_conv(const ir::InferArgs& args) {
   require_code_type("QLinearConv", "x", args.inputs[0].dtype);
   require_code_type("QLinearConv", "w", args.inputs[3].dtype);
   require_code_type("QLinearConv", "y_zero_point", args.inputs[7].dtype);
@@ -31,7 +31,7 @@ std::vector<double> accumulate(const ir::EvalArgs& args, const ConvolutionPlan& 
   return acc;
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_q_linear_conv(const ir::EvalArgs& args) {
   const ConvolutionPlan plan =
       plan_convolution("QLinearConv", args.attributes(), args.in(0).shape(), args.in(3).shape());
   const auto acc = accumulate(args, plan);
@@ -60,8 +60,8 @@ ir::OpDef q_linear_conv() {
           .min_inputs = 8,
           .max_inputs = 9,
           .attributes = convolution_attributes(),
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_q_linear_conv,
+          .evaluate = evaluate_q_linear_conv};
 }
 
 }  // namespace kvant::ops

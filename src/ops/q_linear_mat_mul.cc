@@ -6,14 +6,14 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<ir::Type> infer(const ir::InferArgs& args) {
+std::vector<ir::Type> infer_q_linear_mat_mul(const ir::InferArgs& args) {
   require_code_type("QLinearMatMul", "a", args.inputs[0].dtype);
   require_code_type("QLinearMatMul", "b", args.inputs[3].dtype);
   require_code_type("QLinearMatMul", "y_zero_point", args.inputs[7].dtype);
   return {{args.inputs[7].dtype, matmul_shape("QLinearMatMul", args.inputs[0].shape, args.inputs[3].shape)}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_q_linear_mat_mul(const ir::EvalArgs& args) {
   const Tensor &a = args.in(0), &b = args.in(3);
   const DType dtype = args.in(7).dtype();
   require_code_type("QLinearMatMul", "y_zero_point", dtype);
@@ -40,7 +40,11 @@ std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
 }  // namespace
 
 ir::OpDef q_linear_mat_mul() {
-  return {.name = "QLinearMatMul", .min_inputs = 8, .max_inputs = 8, .infer = infer, .evaluate = evaluate};
+  return {.name = "QLinearMatMul",
+          .min_inputs = 8,
+          .max_inputs = 8,
+          .infer = infer_q_linear_mat_mul,
+          .evaluate = evaluate_q_linear_mat_mul};
 }
 
 }  // namespace kvant::ops

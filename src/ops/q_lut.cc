@@ -11,13 +11,13 @@ void check_table(DType dtype, const std::optional<Shape>& shape) {
     fail("QLut: the table is {}; 256 entries are needed", to_string(*shape));
 }
 
-std::vector<ir::Type> infer(const ir::InferArgs& args) {
+std::vector<ir::Type> infer_q_lut(const ir::InferArgs& args) {
   require_code_type("QLut", "x", args.inputs[0].dtype);
   check_table(args.inputs[1].dtype, args.inputs[1].shape);
   return {{args.inputs[1].dtype, args.inputs[0].shape}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_q_lut(const ir::EvalArgs& args) {
   const Tensor &x = args.in(0), &table = args.in(1);
   require_code_type("QLut", "x", x.dtype());
   check_table(table.dtype(), table.shape());
@@ -38,8 +38,8 @@ ir::OpDef q_lut() {
           .min_inputs = 2,
           .max_inputs = 2,
           .traits = ir::Trait::Internal | ir::Trait::Elementwise,
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_q_lut,
+          .evaluate = evaluate_q_lut};
 }
 
 }  // namespace kvant::ops

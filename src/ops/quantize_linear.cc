@@ -23,7 +23,7 @@ void require_source(DType dtype) {
     fail("QuantizeLinear: the input holds {}; f32, f16, bf16 or i32 is needed", name(dtype));
 }
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_quantize_linear(const ir::InferArgs& args) {
   require_source(args.inputs[0].dtype);
   require_dtype("QuantizeLinear", DTypes::Floats, args.inputs[1].dtype);
   check_scale_shape(args.node, args.inputs[0].shape, args.inputs[1].shape);
@@ -43,7 +43,7 @@ Tensor quantize_blocks(const ir::EvalArgs& args, DType dtype) {
   return codes.cast(dtype);
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_quantize_linear(const ir::EvalArgs& args) {
   require_source(args.in(0).dtype());
   const auto zero_point = args.has(2) ? std::optional(args.in(2).dtype()) : std::nullopt;
   const DType dtype = code_type(args.node, zero_point);
@@ -63,8 +63,8 @@ ir::OpDef quantize_linear() {
                          {"output_dtype", AttributeKind::Integer},
                          {"precision", AttributeKind::Integer},
                          {"saturate", AttributeKind::Integer}},
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_quantize_linear,
+          .evaluate = evaluate_quantize_linear};
 }
 
 }  // namespace kvant::ops

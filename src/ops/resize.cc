@@ -117,7 +117,7 @@ bool is_copy(const ResizeAxis& axis, const ResizeRules& rules) {
   return axis.input == axis.output && axis.scale == 1.0 && whole;
 }
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_resize(const ir::InferArgs& args) {
   const Type& x = args.inputs[0];
   parse_resize_rules(args.attributes());
   if (!x.shape) return {x};
@@ -140,7 +140,7 @@ std::vector<Type> infer(const ir::InferArgs& args) {
   return {result};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_resize(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   const ResizeRules rules = parse_resize_rules(args.attributes());
   std::vector<ResizeAxis> axes =
@@ -183,8 +183,8 @@ ir::OpDef resize() {
                          {"keep_aspect_ratio_policy", AttributeKind::Text},
                          {"mode", AttributeKind::Text},
                          {"nearest_mode", AttributeKind::Text}},
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_resize,
+          .evaluate = evaluate_resize};
 }
 
 }  // namespace kvant::ops

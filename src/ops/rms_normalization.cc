@@ -8,14 +8,14 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_rms_normalization(const ir::InferArgs& args) {
   const Type& x = args.inputs[0];
   require_dtype("RMSNormalization", DTypes::Floats, x.dtype);
   if (x.shape) line_statistics_shape(args.node, *x.shape);
   return {{args.inputs[1].dtype, x.shape}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_rms_normalization(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   const int64_t length = line_length(args.node, x.shape());
   const double epsilon = args.attributes().real("epsilon", 1e-5f);
@@ -41,8 +41,8 @@ ir::OpDef rms_normalization() {
           .attributes = {{"axis", AttributeKind::Integer},
                          {"epsilon", AttributeKind::Real},
                          {"stash_type", AttributeKind::Integer}},
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_rms_normalization,
+          .evaluate = evaluate_rms_normalization};
 }
 
 }  // namespace kvant::ops

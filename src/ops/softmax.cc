@@ -7,7 +7,7 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_softmax(const ir::EvalArgs& args) {
   return map_lines(args, [](std::span<double> line) {
     const double largest = *std::max_element(line.begin(), line.end());
     double sum = 0;
@@ -22,7 +22,7 @@ ir::OpDef softmax() {
   return {.name = "Softmax",
           .attributes = {{"axis", ir::AttributeKind::Integer}},
           .infer = lines_type,
-          .evaluate = evaluate};
+          .evaluate = evaluate_softmax};
 }
 
 }  // namespace kvant::ops

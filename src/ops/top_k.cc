@@ -7,7 +7,7 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<Type> infer(const ir::InferArgs& args) {
+std::vector<Type> infer_top_k(const ir::InferArgs& args) {
   const Type& x = args.inputs[0];
   require_dtype("TopK", DTypes::Numbers, x.dtype);
   Type values = x;
@@ -25,7 +25,7 @@ bool before(T a, T b, bool largest) {
   return largest ? widen(a) > widen(b) : widen(a) < widen(b);
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_top_k(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   const size_t axis = checked_axis("TopK", args.attributes().integer("axis", -1), x.rank());
   const int64_t k = single_int(input_ints(args, 1, "K"), "TopK", "K"), length = x.dim(axis);
@@ -69,8 +69,8 @@ ir::OpDef top_k() {
           .attributes = {{"axis", AttributeKind::Integer},
                          {"largest", AttributeKind::Integer},
                          {"sorted", AttributeKind::Integer}},
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_top_k,
+          .evaluate = evaluate_top_k};
 }
 
 }  // namespace kvant::ops
