@@ -3,7 +3,7 @@
 kvant_module(train DEPS ir ops data EXCLUDE "/train/torch/" LIBRARIES ${CMAKE_DL_LIBS})
 set(KVANT_FAKE_QUANTIZE_FLAGS -O3 -fopenmp-simd -fno-trapping-math -fno-math-errno)
 set_source_files_properties(${PROJECT_SOURCE_DIR}/src/train/fake_quantize.cc
-                            PROPERTIES COMPILE_OPTIONS "${KVANT_FAKE_QUANTIZE_FLAGS}")
+                            PROPERTIES COMPILE_OPTIONS "${KVANT_FAKE_QUANTIZE_FLAGS}" SKIP_PRECOMPILE_HEADERS ON)
 
 # A folder with include/ and lib/ of torch, as in a Python wheel. Its own TorchConfig.cmake wants the CUDA compiler when
 # it is a CUDA wheel; the plug-in needs the headers and the CPU library only.

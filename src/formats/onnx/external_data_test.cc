@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Weights outside of the model: read in place, and nothing else than files of the model's own folder.
+#include <fstream>
+
 #include "base/file.h"
-#include "formats//onnx/model_testing.h"
+#include "formats/onnx/model_testing.h"
 
 namespace kvant::formats {
 namespace {
@@ -155,6 +157,28 @@ TEST_F(ExternalWeights, TheLimitDecidesWhenNobodyAsks) {
   EXPECT_FALSE(std::filesystem::exists(at("in.onnx.data")));
   write(graph, at("out.onnx"), {.inline_limit = 1199});
   EXPECT_TRUE(std::filesystem::exists(at("out.onnx.data")));
+}
+
+// A file of more than 2 GiB, of holes but for its last bytes: mapped, so neither memory nor disk is filled.
+TEST_F(ExternalWeights, LieBeyondTwoGibibytes) {
+  constexpr int64_t kOffset = (int64_t{5} << 29) + 64;  // 2.5 GiB
+  const Tensor w = Tensor::vector<float>({1.5f, -2});
+  std::filesystem::resize_file(save("", "w.bin"), kOffset);
+  std::ofstream(at("w.bin"), std::ios::binary | std::ios::app) << bytes_of(w);
+  ModelBuilder with_large =
+      model({{"location", "w.bin"}, {"offset", std::to_string(kOffset)}, {"length", "8"}});
+  auto& large = *with_large.graph().add_initializer();  // the holes, as a weight larger than 2 GiB
+  large.set_name("large");
+  large.set_data_type(onnx_number(DType::Float32));
+  large.add_dims(kOffset / 4);
+  large.set_data_location(1);
+  auto& entry = *large.add_external_data();
+  entry.set_key("location");
+  entry.set_value("w.bin");
+  with_large.node("ReduceMax", {"large"}, {"m"}).output("m");
+  const ir::Graph graph = load(with_large);
+  EXPECT_TRUE(*graph.constant(graph.find_value("w")) == w);
+  EXPECT_EQ(graph.constant(graph.find_value("large"))->byte_size(), static_cast<size_t>(kOffset));
 }
 
 }  // namespace
