@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BUILD := build
 KVANT := $(BUILD)/bin/kvant
 
-.PHONY: build demo test bench bench-qat deps venv format check-format sanitize clean
+.PHONY: build demo test bench bench-qat accuracy deps venv format check-format sanitize clean
 
 deps:
 	@scripts/install-dependencies.sh
@@ -32,6 +32,10 @@ bench: build venv
 TORCH := 2.15.0
 bench-qat: build
 	@python3 bench/qat_throughput.py $(KVANT) --install $(TORCH) --venv $(BUILD)/venv-torch --out bench/results/qat_throughput.json
+
+# docs/accuracy.md; hours from nothing, resumed where it stopped. ACCURACY="--networks a,b --rows c,d" for a part.
+accuracy: build venv
+	@$(BUILD)/venv/bin/python bench/accuracy/accuracy.py $(KVANT) $(BUILD)/accuracy $(ACCURACY)
 
 # Every test again under AddressSanitizer and UndefinedBehaviorSanitizer (without LibTorch).
 sanitize: deps venv

@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(
   g++ cmake ninja-build ccache make git clang-format-14
   libfmt-dev libprotobuf-dev protobuf-compiler libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libxxhash-dev
-  libjpeg62-turbo-dev libpng-dev zlib1g-dev libzstd-dev libdnnl-dev
+  libjpeg62-turbo-dev libpng-dev zlib1g-dev libzstd-dev zstd libdnnl-dev
   libtorch-dev libopenblas0-openmp
   libgtest-dev libgmock-dev libbenchmark-dev
   python3 python3-venv python3-torch dataset-fashion-mnist
