@@ -3,8 +3,8 @@
 #   x.cc          library            x_test.cc   test binary <name>_test     x_bench.cc   <name>_bench
 #   x_avx2.cc     with AVX2+FMA      x_avx512vnni.cc   with AVX-512 F/BW/VL/DQ/VNNI
 # A new file needs no edit here.
-set(KVANT_FLAGS_avx2 -O3 -mavx2 -mfma -mf16c)
-set(KVANT_FLAGS_avx512vnni -O3 -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)
+set(KVANT_FLAGS_avx2 -mavx2 -mfma -mf16c)
+set(KVANT_FLAGS_avx512vnni -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)
 
 function(kvant_module name)
   cmake_parse_arguments(arg "" "" "DEPS;LIBRARIES;EXCLUDE;TEST_DEPS" ${ARGN})
@@ -23,7 +23,7 @@ function(kvant_module name)
   set(kernel_sources ${sources})
   list(FILTER kernel_sources INCLUDE REGEX "/kernels/")
   if(kernel_sources)
-    set_source_files_properties(${kernel_sources} PROPERTIES COMPILE_OPTIONS -O3 SKIP_PRECOMPILE_HEADERS ON)
+    set_source_files_properties(${kernel_sources} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
   endif()
   foreach(isa avx2 avx512vnni)
     set(isa_sources ${sources})
@@ -66,6 +66,9 @@ function(kvant_test name)
   cmake_parse_arguments(arg "" "" "SOURCES;LIBRARIES;LABELS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} kvant_testing GTest::gmock GTest::gtest_main)
+  if(KVANT_FAST_BUILD AND NOT name MATCHES "^(cli|train_oracle)_test$")  # those have definitions or flags of their own
+    target_precompile_headers(${name} REUSE_FROM kvant_testing_headers)
+  endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 900 LABELS "${arg_LABELS}")
 endfunction()

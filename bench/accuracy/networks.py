@@ -34,11 +34,11 @@ NETWORKS = {
     "resnet20": dict(CIFAR10, zoo="resnet20", preprocess=CIFAR_INPUT,
                      train=["--epochs", "16", "--lr", "0.2", "--batch", "128", "--weight-decay", "0.0005", *CIFAR_AUGMENTED]),
     "mobilenet-v2-cifar": dict(CIFAR10, zoo="mobilenet-v2-cifar", preprocess=CIFAR_INPUT,
-                               train=["--epochs", "12", "--lr", "0.1", "--batch", "128", *CIFAR_AUGMENTED]),
+                               train=["--epochs", "6", "--lr", "0.1", "--batch", "128", *CIFAR_AUGMENTED]),
     "efficientnet-cifar": dict(CIFAR10, zoo="efficientnet-cifar", preprocess=CIFAR_INPUT,
-                               train=["--epochs", "12", "--lr", "0.1", "--batch", "128", *CIFAR_AUGMENTED]),
+                               train=["--epochs", "6", "--lr", "0.1", "--batch", "128", *CIFAR_AUGMENTED]),
     "vit-cifar": dict(CIFAR10, zoo="vit-cifar", preprocess=CIFAR_INPUT,
-                      train=["--epochs", "12", "--optimizer", "adamw", "--lr", "0.001", "--weight-decay", "0.05", "--batch", "128",
+                      train=["--epochs", "6", "--optimizer", "adamw", "--lr", "0.001", "--weight-decay", "0.05", "--batch", "128",
                              *CIFAR_AUGMENTED]),
 }
 CALIBRATORS = ["max", "percentile", "entropy", "mse", "auto"]
