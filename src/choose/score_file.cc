@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "choose/score_json.h"
 #include "ir/text.h"
 
 namespace kvant::choose {
@@ -22,22 +23,6 @@ struct Hash {
     for (size_t i = 0; i < size; ++i) value = (value ^ bytes[i]) * 1099511628211ull;
   }
 };
-
-Json to_json(const Score& score) {
-  Json json = {{"samples", score.samples}, {"relative_error", score.relative_error}};
-  if (score.top1) json["top1"] = *score.top1;
-  if (score.agreement) json["agreement"] = *score.agreement;
-  return json;
-}
-
-Score score_of(const Json& json) {
-  Score score;
-  score.samples = json.at("samples").get<int64_t>();
-  score.relative_error = json.at("relative_error").get<double>();
-  if (json.contains("top1")) score.top1 = json.at("top1").get<double>();
-  if (json.contains("agreement")) score.agreement = json.at("agreement").get<double>();
-  return score;
-}
 
 }  // namespace
 
@@ -83,7 +68,7 @@ void ScoreFile::add(const std::string& key, const Score& score) {
   scores_[key] = score;
   if (path_.empty()) return;
   Json json = {{"format", "kvant-scores"}, {"fingerprint", fingerprint_}, {"scores", Json::object()}};
-  for (const auto& [name, value] : scores_) json["scores"][name] = to_json(value);
+  for (const auto& [name, value] : scores_) json["scores"][name] = json_of(value);
   write_text(path_, json.dump(1) + "\n");
 }
 

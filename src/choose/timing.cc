@@ -74,28 +74,66 @@ void add_layers(const ir::Graph& graph, engine::Engine& engine, const std::vecto
   }
 }
 
-}  // namespace
-
-Timing time_model(const ir::Graph& graph, const ir::OpTable& ops,
-                  std::span<const engine::Backend* const> backends, const TimingOptions& options) {
+engine::Engine engine_for(const ir::Graph& graph, const ir::OpTable& ops,
+                          std::span<const engine::Backend* const> backends, const TimingOptions& options) {
   const engine::BuildOptions build{.batch = options.batch, .threads = options.threads};
-  engine::Engine engine(engine::build(graph, ops, backends, build), backends);
+  return {engine::build(graph, ops, backends, build), backends};
+}
+
+std::vector<Tensor> random_inputs(const engine::Engine& engine) {
   Random random(1);
   std::vector<Tensor> inputs;
   for (size_t i = 0; i < engine.plan().input_count; ++i)
     inputs.push_back(random_input(engine.plan().graph.value(engine.plan().graph.inputs()[i]).type, random));
+  return inputs;
+}
+
+double run_ms(engine::Engine& engine, const std::vector<Tensor>& inputs) {
+  const auto start = Clock::now();
+  engine.run(inputs);
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+}  // namespace
+
+Timing time_model(const ir::Graph& graph, const ir::OpTable& ops,
+                  std::span<const engine::Backend* const> backends, const TimingOptions& options) {
+  engine::Engine engine = engine_for(graph, ops, backends, options);
+  const std::vector<Tensor> inputs = random_inputs(engine);
   repeat(std::max<int64_t>(2, options.iterations / 10), [&] { engine.run(inputs); });
   std::vector<double> ms;
-  repeat(options.iterations, [&] {
-    const auto start = Clock::now();
-    engine.run(inputs);
-    ms.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
-  });
-  std::sort(ms.begin(), ms.end());
+  repeat(options.iterations, [&] { ms.push_back(run_ms(engine, inputs)); });
   Timing timing;
-  timing.total_ms = ms[ms.size() / 2];
+  timing.total_ms = median(std::move(ms));
   add_layers(graph, engine, inputs, options.iterations, timing);
   return timing;
+}
+
+Race race(const ir::Graph& reference, const ir::Graph& graph, const ir::OpTable& ops,
+          std::span<const engine::Backend* const> backends, const TimingOptions& options) {
+  constexpr int64_t kTurn = 5;  // runs: the first of a turn finds cold caches, the median is of warm ones
+  engine::Engine first = engine_for(reference, ops, backends, options);
+  engine::Engine second = engine_for(graph, ops, backends, options);
+  const std::vector<Tensor> first_inputs = random_inputs(first), second_inputs = random_inputs(second);
+  std::vector<double> first_ms, second_ms;
+  const auto turn = [&](bool counts) {
+    for (int64_t i = 0; i < kTurn; ++i) {
+      const double ms = run_ms(first, first_inputs);
+      if (counts) first_ms.push_back(ms);
+    }
+    for (int64_t i = 0; i < kTurn; ++i) {
+      const double ms = run_ms(second, second_inputs);
+      if (counts) second_ms.push_back(ms);
+    }
+  };
+  turn(false);
+  repeat((options.iterations + kTurn - 1) / kTurn, [&] { turn(true); });
+  return {.reference_ms = median(std::move(first_ms)), .ms = median(std::move(second_ms))};
 }
 
 }  // namespace kvant::choose

@@ -33,4 +33,13 @@ struct Timing {
 Timing time_model(const ir::Graph& graph, const ir::OpTable& ops,
                   std::span<const engine::Backend* const> backends, const TimingOptions& options = {});
 
+struct Race {
+  double reference_ms = 0, ms = 0;  // medians
+};
+
+// Runs two models with the same inputs in turns, a few runs each, so that what else goes on in the machine
+// hits both alike. Cut short as time_model() is.
+Race race(const ir::Graph& reference, const ir::Graph& graph, const ir::OpTable& ops,
+          std::span<const engine::Backend* const> backends, const TimingOptions& options = {});
+
 }  // namespace kvant::choose

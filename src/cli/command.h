@@ -60,6 +60,8 @@ struct Result {
   Json json = Json::object();
   std::string text;
   std::string notes;  // remarks for standard error ("note: ...\n")
+  // When what was asked for could not be had, though there is a result to show: the sentence. Exit status 1.
+  std::string failure = {};
 };
 
 struct Command {

@@ -32,13 +32,16 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   const Flags flags = parse(command, arguments);
   catch_interrupts();
   ProgressBar bar(stderr);
-  const Result result = command.run(flags, flags.on("quiet") ? silent_progress() : bar);
+  Result result = command.run(flags, flags.on("quiet") ? silent_progress() : bar);
+  if (!result.failure.empty()) {
+    result.json.update({{"error", result.failure}, {"trail", Json::array()}, {"exit", kBadInput}});
+  }
   fmt::print(stderr, "{}", result.notes);
   const std::string text = flags.on("json") ? dump(result.json) : result.text;
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
     fail("cannot write the result to standard output");
   }
-  return 0;
+  return result.failure.empty() ? 0 : report(result.failure, {}, kBadInput, false);
 }
 
 int dispatch(const std::vector<std::string>& arguments) {

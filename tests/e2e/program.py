@@ -9,7 +9,8 @@ import time
 
 from kvant_run import KVANT, Checks, kvant, kvant_json, scratch
 
-COMMANDS = ["zoo", "inspect", "quantize", "convert", "train", "build", "run", "eval", "bench", "compare", "explain", "sensitivity"]
+COMMANDS = ["zoo", "inspect", "quantize", "convert", "train", "build", "run", "eval", "bench", "compare", "explain", "sensitivity",
+            "auto"]
 
 
 def write_safetensors(path, tensors):
