@@ -268,6 +268,21 @@ def cpu_name():
         return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), platform.processor())
 
 
+def keep(path, rows):
+    """Puts the rows into the file, which keeps those of other networks, threads and ranges."""
+    def line(row):
+        return row["network"], row["threads"], row["mode"]
+    old = []
+    if os.path.exists(path):
+        with open(path) as file:
+            old = json.load(file)["rows"]
+    mine = {line(row) for row in rows}
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with open(path, "w") as file:
+        json.dump({"batch": BATCH, "rows": [row for row in old if line(row) not in mine] + rows}, file, indent=2)
+        file.write("\n")
+
+
 def main():
     if sys.argv[1:2] == ["--peer"]:
         network, mode, threads, steps, layouts = sys.argv[2:7]
@@ -293,14 +308,12 @@ def main():
             for threads in map(int, args.threads.split(",")):
                 more, torch = bench(args, network, threads, folder)
                 rows += more
-    result = {"machine": f"{cpu_name()}, {os.cpu_count()} cores", "date": time.strftime("%Y-%m-%d"),
-              "load_at_end": os.getloadavg()[0], "torch": torch, "batch": BATCH, "rounds": args.rounds, "steps": args.steps, "rows": rows}
+    machine, date = f"{cpu_name()}, {os.cpu_count()} cores", time.strftime("%Y-%m-%d")
+    for row in rows:
+        row.update(machine=machine, date=date, torch=torch, rounds=args.rounds, steps=args.steps)
     if args.out:
-        os.makedirs(os.path.dirname(os.path.abspath(args.out)), exist_ok=True)
-        with open(args.out, "w") as file:
-            json.dump(result, file, indent=2)
-            file.write("\n")
-    print(f"images/s (by CPU seconds), batch {BATCH}; {result['machine']}, {result['date']}, torch {torch}\n")
+        keep(args.out, rows)
+    print(f"images/s (by CPU seconds), batch {BATCH}; {machine}, {date}, torch {torch}\n")
     print("| network | threads | ranges | kvant | torch.ao | ratio | ratio of CPU seconds |\n|---|--:|---|--:|--:|--:|--:|")
     for r in rows:
         cells = [r["network"], str(r["threads"]), r["mode"]]
