@@ -22,12 +22,23 @@ struct Recipe {
 const Recipe kFromScratch = {"10", "0.1", "0.5", "0.0005"};
 const Recipe kFineTune = {"2", "0.001", "0", "0.0001"};
 
+constexpr int64_t kBatch = 128;
+// Fine-tuning on few images: smaller batches, down to kLeastBatch, until an epoch has so many steps.
+constexpr int64_t kLeastBatch = 16, kStepsAnEpoch = 16;
+
+int64_t batch_of(const Flags& flags, bool qdq, int64_t images) {
+  if (flags.given("batch")) return flags.integer("batch", 1, 65536);
+  int64_t batch = kBatch;
+  while (qdq && batch > kLeastBatch && images / batch < kStepsAnEpoch) batch /= 2;
+  return batch;
+}
+
 bool is_qdq(const ir::Graph& graph) { return ir::summarize_qdq(graph).weight_pairs > 0; }
 
 data::LoaderOptions loader_options(const Flags& flags, const ir::Graph& graph,
-                                   const data::Preprocess& preprocess) {
+                                   const data::Preprocess& preprocess, int64_t batch) {
   data::LoaderOptions options;
-  options.batch = flags.integer("batch", 1, 65536);
+  options.batch = batch;
   options.seed = static_cast<uint64_t>(flags.integer("seed", 0, INT64_MAX));
   // Training takes the cores; decoding gets one beside them, which is ahead by a few batches.
   options.threads = 1;
@@ -37,8 +48,8 @@ data::LoaderOptions loader_options(const Flags& flags, const ir::Graph& graph,
 }
 
 train::LoaderSource training_source(const Flags& flags, const ir::Graph& graph, const data::Dataset& dataset,
-                                    const data::Preprocess& preprocess) {
-  data::LoaderOptions options = loader_options(flags, graph, preprocess);
+                                    const data::Preprocess& preprocess, int64_t batch) {
+  data::LoaderOptions options = loader_options(flags, graph, preprocess, batch);
   options.order = data::Order::Shuffled;
   options.tail = data::Tail::Drop;
   options.augment.pad_crop = flags.integer("pad-crop", 0, 1024);
@@ -164,6 +175,23 @@ std::string history_text(const train::TrainResult& trained) {
   return table.text();
 }
 
+// The best epoch, by what made it the best.
+std::string best_text(const train::TrainResult& trained) {
+  if (trained.best_val == train::Scores{}) return "";
+  const train::Scores& best = trained.best_val;
+  switch (trained.best_by) {
+    case train::BestBy::Top1:
+      return fmt::format(", best val top-1 {} (epoch {})", percent_text(best.top1), trained.best_epoch);
+    case train::BestBy::Agreement:
+      return fmt::format(", best agreement with the teacher {} (epoch {})", percent_text(best.agreement),
+                         trained.best_epoch);
+    case train::BestBy::Divergence:
+      return fmt::format(", least divergence from the teacher {} (epoch {})", number_text(best.divergence),
+                         trained.best_epoch);
+  }
+  return "";
+}
+
 Result describe(const Flags& flags, const train::TrainResult& trained, size_t folded) {
   Result result;
   result.json = {{"output", flags.text("output")},
@@ -181,13 +209,7 @@ Result describe(const Flags& flags, const train::TrainResult& trained, size_t fo
                  {"images_per_second", trained.images_per_second()}};
   result.text = history_text(trained) +
                 fmt::format("\n{}: {:.0f} images/s", flags.text("output"), trained.images_per_second());
-  if (trained.best_val.top1 >= 0) {
-    result.text +=
-        fmt::format(", best val top-1 {:.2f} % (epoch {})", trained.best_val.top1, trained.best_epoch);
-  } else if (trained.best_val.agreement >= 0) {
-    result.text += fmt::format(", best agreement with the teacher {:.2f} % (epoch {})",
-                               trained.best_val.agreement, trained.best_epoch);
-  }
+  result.text += best_text(trained);
   result.text += "\n";
   return result;
 }
@@ -201,9 +223,10 @@ Result run(const Flags& flags, Progress& progress) {
   std::string notes;
   const data::Preprocess preprocess = preprocess_of(flags, graph.metadata, notes);
   const Sets sets = open_sets(flags, notes);
-  train::LoaderSource source = training_source(flags, graph, sets.training, preprocess);
+  const int64_t batch = batch_of(flags, qdq, sets.training.size());
+  train::LoaderSource source = training_source(flags, graph, sets.training, preprocess, batch);
   std::optional<train::LoaderSource> validation;
-  if (sets.validation) validation.emplace(*sets.validation, loader_options(flags, graph, preprocess));
+  if (sets.validation) validation.emplace(*sets.validation, loader_options(flags, graph, preprocess, batch));
   train::TrainOptions options = options_of(flags, qdq, output);
   std::optional<ir::Graph> teacher;
   if (flags.given("distill")) {
@@ -235,7 +258,11 @@ std::vector<Flag> schedule_flags() {
        .value = "N",
        .help =
            fmt::format("passes over the data (default {}; QDQ {})", kFromScratch.epochs, kFineTune.epochs)},
-      {.name = "batch", .value = "N", .help = "images a step", .fallback = "128"},
+      {.name = "batch",
+       .value = "N",
+       .help = fmt::format("images a step (default {}; QDQ down to {} where an epoch would have less than {} "
+                           "steps)",
+                           kBatch, kLeastBatch, kStepsAnEpoch)},
       {.name = "optimizer",
        .value = "NAME",
        .help = "with cosine schedule",
@@ -294,7 +321,7 @@ std::vector<Flag> quantization_flags() {
       {.name = "best-by",
        .value = "WHAT",
        .help = "what is best on the validation set: labels, or nearness to the teacher (default: top1; "
-               "without labels divergence)",
+               "where labels are missing or not in the loss divergence)",
        .choices = {"top1", "agreement", "divergence"}},
   };
 }

@@ -182,7 +182,8 @@ class Trainer {
     if (!labelled && !taught) {
       fail("the validation images have no labels; give a teacher (--distill) to compare with");
     }
-    const BestBy by = options_.best_by.value_or(labelled ? BestBy::Top1 : BestBy::Divergence);
+    const BestBy by =
+        options_.best_by.value_or(labelled && uses_labels() ? BestBy::Top1 : BestBy::Divergence);
     if (by == BestBy::Top1 && !labelled) fail("the validation images have no labels: no top-1 to choose by");
     if (by != BestBy::Top1 && !taught) {
       fail("choosing the best epoch by its nearness to a teacher needs a teacher (--distill)");

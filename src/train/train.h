@@ -49,7 +49,7 @@ struct TrainOptions {
   double distill_weight = 0.5;
   double distill_temperature = 4.0;
   bool keep_best = true;          // the result is the epoch that was best on the validation set
-  std::optional<BestBy> best_by;  // default: Top1 if the validation set is labelled, else Divergence
+  std::optional<BestBy> best_by;  // default: Top1 if labels are in the loss and the set, else Divergence
   uint64_t seed = 0;
   int threads = 0;  // 0: all cores
   bool channels_last = true;

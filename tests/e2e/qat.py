@@ -49,9 +49,12 @@ def main():
         header = header + " " * (64 - (10 + len(header) + 1) % 64) + "\n"
         with zipfile.ZipFile(bare, "w") as file:
             file.writestr("x.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + pixels)
-        unlabelled = ["--data", "npz:" + bare, "--epochs", "2", "--batch", "16", "--holdout", "0.25", "--threads", "2"]
+        unlabelled = ["--data", "npz:" + bare, "--epochs", "2", "--holdout", "0.25", "--threads", "2"]
         done = kvant_json("train", qdq, *unlabelled, *taught, "-o", at("b.onnx"))
         c.that(done["best_by"] == "divergence" and done["best_val_top1"] is None, f"without labels: {done}")
+        # 48 images: by default three steps an epoch, not one smaller batch.
+        kvant("train", qdq, *unlabelled, *taught, "--batch", "16", "-o", at("b16.onnx"))
+        c.that(open(at("b.onnx"), "rb").read() == open(at("b16.onnx"), "rb").read(), "the default batch of few images is not 16")
 
         # Batch norms kept through training fold into the file that is written.
         net, kept, tuned = at("net.onnx"), at("kept.onnx"), at("tuned.onnx")

@@ -235,6 +235,11 @@ TEST_F(DistillTest, LabelsPlayNoPartAtFullWeight) {
   train(graph_, plain, nullptr, options_);
   train(other, strange, nullptr, options_);
   EXPECT_EQ(bytes_of(graph_), bytes_of(other));
+  // Nor do those of the validation set, unless asked for.
+  MemorySource held_out = source(64, 2, 64, false);
+  EXPECT_EQ(train(graph_, plain, &held_out, options_).best_by, BestBy::Divergence);
+  options_.distill_weight = 0.5;
+  EXPECT_EQ(train(graph_, plain, &held_out, options_).best_by, BestBy::Top1);
 }
 
 TEST_F(DistillTest, TheBestEpochIsChosenAsAsked) {
