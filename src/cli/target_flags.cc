@@ -21,8 +21,7 @@ std::vector<Flag> target_flags() {
        .choices = target_names()},
       {.name = "activations",
        .value = "TYPE",
-       .help = "codes of activations, for the target onnxruntime",
-       .fallback = "int8",
+       .help = "codes of activations, for the target onnxruntime (default uint8; below 8 bits int8)",
        .choices = {"int8", "uint8"}},
       {.name = "fp16", .value = "", .help = "float tensors as float16 (opset 19), for the target tensorrt"}};
 }

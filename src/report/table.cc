@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string_view>
 
 #include "base/error.h"
 
@@ -11,10 +12,10 @@ namespace kvant::report {
 namespace {
 
 constexpr size_t kGap = 2;
-constexpr size_t kLeast = 8;  // a cut column keeps at least this
+constexpr size_t kLeast = 8;  // a narrowed column keeps at least this
 
 // Characters, not bytes: UTF-8 continuation bytes do not count.
-size_t width_of(const std::string& text) {
+size_t width_of(std::string_view text) {
   const auto starts = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; };
   return static_cast<size_t>(std::ranges::count_if(text, starts));
 }
@@ -24,9 +25,29 @@ std::string padded(const std::string& text, size_t width, Align align) {
   return align == Align::Left ? text + space : space + text;
 }
 
-std::string cut(const std::string& text, size_t width) {
-  if (width_of(text) <= width) return text;
-  return text.substr(0, width - 3) + "...";
+// Bytes of the first `width` characters.
+size_t bytes_of(std::string_view text, size_t width) {
+  size_t at = 0;
+  while (at < text.size() && width > 0) {
+    ++at;
+    while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) ++at;
+    --width;
+  }
+  return at;
+}
+
+// Broken at spaces, a word that is too long within it.
+std::vector<std::string> lines_of(std::string_view text, size_t width) {
+  std::vector<std::string> lines;
+  while (width_of(text) > width) {
+    const size_t fits = bytes_of(text, width);
+    const size_t space = text.rfind(' ', fits);
+    const bool at_space = space != std::string_view::npos && space > 0;
+    lines.emplace_back(text.substr(0, at_space ? space : fits));
+    text.remove_prefix(at_space ? space + 1 : fits);
+  }
+  lines.emplace_back(text);
+  return lines;
 }
 
 std::string trimmed(const std::string& line) { return line.substr(0, line.find_last_not_of(' ') + 1); }
@@ -43,29 +64,44 @@ void Table::add(std::vector<std::string> row) {
   rows_.push_back(std::move(row));
 }
 
-std::string Table::text(size_t width) const {
+// The widest columns give way together, until a line fits or none can become narrower.
+std::vector<size_t> Table::column_widths(size_t width) const {
   std::vector<size_t> widths(align_.size(), 0);
   for (const auto& row : rows_) {
     for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width_of(row[i]));
   }
   size_t total = kGap * (widths.size() - 1);
   for (const size_t w : widths) total += w;
-  while (total > width) {  // the widest column gives way
+  while (total > width) {
     size_t& widest = *std::ranges::max_element(widths);
     if (widest <= kLeast) break;
-    const size_t less = std::min(total - width, widest - kLeast);
-    widest -= less;
-    total -= less;
+    --widest;
+    --total;
   }
+  return widths;
+}
+
+std::string Table::text(size_t width) const {
+  const std::vector<size_t> widths = column_widths(width);
   std::string result;
   for (size_t r = 0; r < rows_.size(); ++r) {
-    std::string line, rule;
+    std::vector<std::vector<std::string>> cells;
+    size_t height = 1;
     for (size_t i = 0; i < widths.size(); ++i) {
-      const std::string gap(i == 0 ? 0 : kGap, ' ');
-      line += gap + padded(cut(rows_[r][i], widths[i]), widths[i], align_[i]);
-      rule += gap + std::string(widths[i], '-');
+      cells.push_back(lines_of(rows_[r][i], widths[i]));
+      height = std::max(height, cells.back().size());
     }
-    result += trimmed(line) + "\n" + (r == 0 ? rule + "\n" : "");
+    for (size_t h = 0; h < height; ++h) {
+      std::string line;
+      for (size_t i = 0; i < widths.size(); ++i)
+        line += std::string(i == 0 ? 0 : kGap, ' ') +
+                padded(h < cells[i].size() ? cells[i][h] : "", widths[i], align_[i]);
+      result += trimmed(line) + "\n";
+    }
+    if (r > 0) continue;
+    for (size_t i = 0; i < widths.size(); ++i)
+      result += std::string(i == 0 ? 0 : kGap, ' ') + std::string(widths[i], '-');
+    result += "\n";
   }
   return result;
 }

@@ -9,8 +9,9 @@ namespace kvant::report {
 
 enum class Align { Left, Right };
 
-// Rows under a heading, columns as wide as needed, the widest cut (with "...") so that no line is wider than
-// `width`. Every row has as many cells as the heading.
+// Rows under a heading, columns as wide as needed. Where a line would be wider than `width`, the widest
+// columns are narrowed and their text goes on in further lines: nothing is cut off. Every row has as many
+// cells as the heading.
 class Table {
  public:
   explicit Table(std::vector<std::string> heading, std::vector<Align> align = {});
@@ -20,6 +21,8 @@ class Table {
   std::string markdown() const;
 
  private:
+  std::vector<size_t> column_widths(size_t width) const;
+
   std::vector<std::vector<std::string>> rows_;
   std::vector<Align> align_;
 };
