@@ -35,10 +35,11 @@ const std::map<std::string, Names> kMayInclude = {
     {"zoo", {"base", "tensor", "ir", "ops"}},
     {"engine", {"base", "tensor", "ir", "ops"}},
     {"backends", {"base", "tensor", "ir", "ops", "engine"}},
+    {"api", {"base", "tensor", "ir", "ops", "data", "formats", "quant", "engine", "backends"}},
     {"choose", {"base", "tensor", "ir", "ops", "data", "quant", "train", "engine"}},
     {"report", {"base", "tensor", "ir", "quant", "train", "engine"}},
     {"cli",
-     {"base", "tensor", "ir", "ops", "data", "formats", "quant", "train", "zoo", "engine", "backends",
+     {"base", "tensor", "ir", "ops", "data", "formats", "quant", "train", "zoo", "engine", "backends", "api",
       "choose", "report"}},
 };
 const Names kKernelsMayInclude = {"base", "tensor"};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// kvant from a C++ program: the steps of the command line as functions, in one header that needs nothing else of
-// kvant's. Link libkvant.so.
+// kvant from a C++ program: the steps of the command line as functions, in one header that needs nothing else
+// of kvant's. Link libkvant.so.
 //
 //   using namespace kvant::api;
 //   Model model = Model::read("model.onnx");
@@ -59,9 +59,9 @@ class Model {
   std::shared_ptr<const State> state_;
 };
 
-// Data to calibrate on: every call of the outer function starts over, every call of the inner one gives the next
-// batch, one array for each input of the model, and none at the end. Batches are not kept, so memory does not
-// grow with their number.
+// Data to calibrate on: every call of the outer function starts over, every call of the inner one gives the
+// next batch, one array for each input of the model, and none at the end. Batches are not kept, so memory
+// does not grow with their number.
 using Batch = std::vector<Array>;
 using Samples = std::function<std::function<Batch()>()>;
 
@@ -69,11 +69,11 @@ using Samples = std::function<std::function<Batch()>()>;
 Samples batches(std::vector<Batch> all);
 
 struct Images {
-  std::string data;            // "FORMAT:PATH#split" as for --data: idx, cifar10, imagefolder, csv, npz
-  int64_t count = 512;         // spread over the set; 0: all
-  std::string preprocess = {}; // a name of --preprocess, or its JSON; "": the model's own, else "scale"
+  std::string data;             // "FORMAT:PATH#split" as for --data: idx, cifar10, imagefolder, csv, npz
+  int64_t count = 512;          // spread over the set; 0: all
+  std::string preprocess = {};  // a name of --preprocess, or its JSON; "": the model's own, else "scale"
   int64_t batch = 16;
-  int threads = 0;             // that decode; 0: the cores available
+  int threads = 0;  // that decode; 0: the cores available
 };
 // For models of one input.
 Samples images(const Model& model, const Images& options);
@@ -104,19 +104,19 @@ struct OwnCase {
 };
 
 struct QuantizeOptions {
-  std::string calibrator = "auto";     // max, percentile, entropy, mse, auto
-  double percentile = 99.99;           // of that calibrator
+  std::string calibrator = "auto";        // max, percentile, entropy, mse, auto
+  double percentile = 99.99;              // of that calibrator
   std::string weight_calibrator = "max";  // or mse
-  int bits = 8;                        // 2 to 8; below 8 simulated in int8
-  bool partial = false;                // only what the spec or a case names
-  std::string spec = {};               // what single layers or classes get: the text of a spec file, JSON or TOML
-  std::vector<std::string> cases = {}; // empty: auto
+  int bits = 8;                           // 2 to 8; below 8 simulated in int8
+  bool partial = false;                   // only what the spec or a case names
+  std::string spec = {};  // what single layers or classes get: the text of a spec file, JSON or TOML
+  std::vector<std::string> cases = {};  // empty: auto
   std::vector<OwnCase> own_cases = {};
-  bool attention = false;              // the products of attentions too
+  bool attention = false;                  // the products of attentions too
   std::string adjust = "fold-batch-norm";  // repair steps with commas, "auto" or "none"
-  std::string target = "tensorrt";     // onnxruntime, openvino, kvant
+  std::string target = "tensorrt";         // onnxruntime, openvino, kvant
   uint64_t seed = 0;
-  int threads = 0;                     // 0: the cores available
+  int threads = 0;  // 0: the cores available
   // What is being done, how much of it, of how much (0: not known).
   std::function<void(const std::string& what, int64_t done, int64_t total)> progress = {};
 };
@@ -135,9 +135,16 @@ struct Quantized {
 // Places Q/DQ pairs, calibrates, repairs, and writes the result in the form of the target.
 Quantized quantize(const Model& model, const Samples& samples, const QuantizeOptions& options = {});
 
-// A QDQ model in another target's form; every scale keeps its bits. `activations`: of the target onnxruntime, int8 or
-// uint8 ("": its default).
-Model convert(const Model& qdq, const std::string& target, const std::string& activations = "", bool fp16 = false);
+struct Converted {
+  Model model;
+  std::vector<LayerPrecision> left_float;  // layers that the target's runtime computes in float after all
+};
+
+// A QDQ model in another target's form; every scale keeps its bits. `activations`: of the target onnxruntime,
+// int8 or uint8 ("": its default). That target wants ranges of some results of convolutions; without
+// `samples` those layers are left in float.
+Converted convert(const Model& qdq, const std::string& target, const std::string& activations = "",
+                  bool fp16 = false, const Samples& samples = {});
 
 struct BuildOptions {
   int64_t batch = 1;  // where the model leaves it open
@@ -145,8 +152,8 @@ struct BuildOptions {
   bool tune = false;  // time the candidates of each layer and take the fastest
 };
 
-// A model compiled for this machine. One engine runs on one thread at a time; several may be made from one plan
-// file.
+// A model compiled for this machine. One engine runs on one thread at a time; several may be made from one
+// plan file.
 class Engine {
  public:
   struct State;

@@ -15,4 +15,14 @@ std::vector<std::unique_ptr<engine::Backend>> all() {
   return result;
 }
 
+std::span<const engine::Backend* const> shared() {
+  static const std::vector<std::unique_ptr<engine::Backend>> owned = all();
+  static const std::vector<const engine::Backend*> pointers = [] {
+    std::vector<const engine::Backend*> result;
+    for (const auto& backend : owned) result.push_back(backend.get());
+    return result;
+  }();
+  return pointers;
+}
+
 }  // namespace kvant::backends

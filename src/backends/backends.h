@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "engine/backend.h"
@@ -10,5 +11,7 @@
 namespace kvant::backends {
 
 std::vector<std::unique_ptr<engine::Backend>> all();
+// The same, made once, alive as long as the program.
+std::span<const engine::Backend* const> shared();
 
 }  // namespace kvant::backends

@@ -3,12 +3,12 @@
 
 #include <filesystem>
 
+#include "api/calibration_runner.h"
 #include "base/file.h"
 #include "base/nearest.h"
 #include "choose/model_workshop.h"
 #include "choose/score_file.h"
 #include "choose/search.h"
-#include "cli/calibration_runner.h"
 #include "cli/data_flags.h"
 #include "cli/model_file.h"
 #include "cli/placement_flags.h"
@@ -208,7 +208,7 @@ Result run(const Flags& flags, Progress& progress) {
   choose::SearchState state(beside(output, ".auto"),
                             choose::fingerprint(graph, conditions(flags, data, preprocess)),
                             flags.on("resume"));
-  const quant::RunnerFactory runners = calibration_runners(threads_of(flags));
+  const quant::RunnerFactory runners = api::calibration_runners(threads_of(flags));
   Result result =
       noting([&] { return "while searching for " + flags.text("MODEL"); },
              [&] {

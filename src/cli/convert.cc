@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "api/calibration_runner.h"
 #include "base/file.h"
-#include "cli/calibration_runner.h"
 #include "cli/data_flags.h"
 #include "cli/model_file.h"
 #include "cli/target_flags.h"
@@ -28,7 +28,7 @@ void calibrate_wishes(const ir::Graph& graph, const quant::Target& target, const
                 flags.integer("batch", 1, 4096), threads);
   quant::CalibrateOptions options{
       .calibrator = flags.text("calibrator"), .options = {}, .expected_samples = dataset.size()};
-  const quant::RunnerFactory factory = calibration_runners(threads);
+  const quant::RunnerFactory factory = api::calibration_runners(threads);
   quant::ModelRuns runs(graph, ops::standard(), factory);
   const quant::CalibrationTable found = quant::calibrate(
       graph, missing, [&](std::span<const Tensor> inputs) -> ir::Runner& { return runs.runner_for(inputs); },

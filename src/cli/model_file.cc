@@ -39,15 +39,7 @@ ir::Graph read_graph(const std::filesystem::path& path) {
   return std::move(*model.graph);
 }
 
-std::span<const engine::Backend* const> backends() {
-  static const std::vector<std::unique_ptr<engine::Backend>> owned = backends::all();
-  static const std::vector<const engine::Backend*> all = [] {
-    std::vector<const engine::Backend*> result;
-    for (const auto& backend : owned) result.push_back(backend.get());
-    return result;
-  }();
-  return all;
-}
+std::span<const engine::Backend* const> backends() { return backends::shared(); }
 
 LoadedModel load_runner(const ModelFile& model, const RunnerOptions& options) {
   if (model.is_plan()) {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
-kvant_module(cli DEPS choose report zoo quant train engine backends formats data ops LIBRARIES nlohmann_json::nlohmann_json CLI11::CLI11)
+kvant_module(cli DEPS api choose report zoo quant train engine backends formats data ops LIBRARIES nlohmann_json::nlohmann_json CLI11::CLI11)
 if(KVANT_FAST_BUILD)
   target_compile_options(kvant_cli PRIVATE -O1)  # nothing here takes time when it runs, and CLI11 does when it compiles
 endif()

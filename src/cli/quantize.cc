@@ -6,8 +6,8 @@
 
 #include <chrono>
 
+#include "api/calibration_runner.h"
 #include "base/file.h"
-#include "cli/calibration_runner.h"
 #include "cli/data_flags.h"
 #include "cli/model_file.h"
 #include "cli/placement_flags.h"
@@ -195,7 +195,7 @@ Result run(const Flags& flags, Progress& progress) {
       noting([&] { return "while quantizing " + flags.text("MODEL"); },
              [&] {
                return quant::quantize(std::move(graph), ops::standard(), calibration,
-                                      calibration_runners(threads), options, progress);
+                                      api::calibration_runners(threads), options, progress);
              });
   if (flags.given("save-ranges")) quant::save_ranges(quantized.table, flags.path("save-ranges"));
   formats::write(quantized.graph, flags.path("output"), {.opset = target_opset(flags)});

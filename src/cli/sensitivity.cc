@@ -3,8 +3,8 @@
 
 #include <cmath>
 
+#include "api/calibration_runner.h"
 #include "base/file.h"
-#include "cli/calibration_runner.h"
 #include "cli/data_flags.h"
 #include "cli/model_file.h"
 #include "formats/model.h"
@@ -87,7 +87,7 @@ ir::Graph quantized(ir::Graph graph, const Flags& flags, data::Loader& loader, i
     return quant::batches_of(loader);
   });
   ir::Graph result = quant::quantize(std::move(graph), ops::standard(), data,
-                                     calibration_runners(threads_of(flags)), options, progress)
+                                     api::calibration_runners(threads_of(flags)), options, progress)
                          .graph;
   loader.seek(0);
   return result;
@@ -118,7 +118,7 @@ Result run(const Flags& flags, Progress& progress) {
              [&] {
                const ir::Graph qdq = quantized(std::move(graph), flags, *loader, dataset.size(), progress);
                choose::Samples samples(*loader, batch);
-               return choose::sensitivity(qdq, ops::standard(), samples, calibration_runners(threads),
+               return choose::sensitivity(qdq, ops::standard(), samples, api::calibration_runners(threads),
                                           backends(), options, progress);
              });
   Result result = describe(found);

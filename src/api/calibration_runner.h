@@ -4,8 +4,8 @@
 
 #include "quant/quantize.h"
 
-namespace kvant::cli {
+namespace kvant::api {
 
 quant::RunnerFactory calibration_runners(int threads);
 
-}  // namespace kvant::cli
+}  // namespace kvant::api

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/calibration_runner.h"
+#include "api/calibration_runner.h"
 
-#include "cli/model_file.h"
+#include "backends/backends.h"
+#include "engine/engine.h"
 #include "ops/ops.h"
 
-namespace kvant::cli {
+namespace kvant::api {
 namespace {
 
 // The float engine, built once it is known which tensors must stay observable.
@@ -14,8 +15,8 @@ class CalibrationRunner final : public ir::Runner {
   void watch(std::vector<std::string> names) override {
     engine::BuildOptions options{.threads = threads_, .mode = engine::Mode::Simulate};
     options.watch = names;
-    engine_ = std::make_unique<engine::Engine>(engine::build(graph_, ops::standard(), backends(), options),
-                                               backends());
+    engine_ = std::make_unique<engine::Engine>(
+        engine::build(graph_, ops::standard(), backends::shared(), options), backends::shared());
     engine_->watch(std::move(names));
   }
   std::vector<Tensor> run(std::span<const Tensor> inputs, const Observer& observer) override {
@@ -35,4 +36,4 @@ quant::RunnerFactory calibration_runners(int threads) {
   return [threads](const ir::Graph& bound) { return std::make_unique<CalibrationRunner>(bound, threads); };
 }
 
-}  // namespace kvant::cli
+}  // namespace kvant::api
