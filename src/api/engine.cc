@@ -5,8 +5,8 @@
 
 namespace kvant::api {
 
-Engine::State::State(engine::Plan plan, int threads)
-    : runner(std::move(plan), backends::shared(), {.threads = threads}) {}
+Engine::State::State(engine::Plan own, int threads)
+    : plan(std::move(own)), runner(plan, backends::shared(), {.threads = threads}) {}
 
 Engine Engine::build(const Model& model, const BuildOptions& options) {
   return guarded([&] {
@@ -29,12 +29,12 @@ Engine Engine::load(const std::filesystem::path& plan, int threads) {
 }
 
 void Engine::save(const std::filesystem::path& plan) const {
-  guarded([&] { engine::write_plan(state_->runner.plan(), plan); });
+  guarded([&] { engine::write_plan(state_->plan, plan); });
 }
 
 std::vector<Array> Engine::run(const std::vector<Array>& inputs) {
   return guarded([&] {
-    const engine::Plan& plan = state_->runner.plan();
+    const engine::Plan& plan = state_->plan;
     const std::vector<Tensor> tensors = tensors_of(inputs, plan.graph, plan.input_count);
     std::vector<Array> outputs;
     for (const Tensor& tensor : state_->runner.run(tensors)) outputs.push_back(array_of(tensor));
@@ -43,7 +43,7 @@ std::vector<Array> Engine::run(const std::vector<Array>& inputs) {
 }
 
 std::vector<std::vector<int64_t>> Engine::input_shapes() const {
-  const engine::Plan& plan = state_->runner.plan();
+  const engine::Plan& plan = state_->plan;
   std::vector<std::vector<int64_t>> shapes;
   for (size_t i = 0; i < plan.input_count; ++i)
     shapes.push_back(*plan.graph.value(plan.graph.inputs()[i]).type.shape);

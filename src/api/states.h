@@ -27,7 +27,8 @@ struct Placement::State {
 };
 
 struct Engine::State {
-  explicit State(engine::Plan plan, int threads);
+  State(engine::Plan own, int threads);
+  engine::Plan plan;  // as it was built or read: a loaded engine lets go of what it has unpacked
   engine::Engine runner;
 };
 
