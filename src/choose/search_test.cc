@@ -32,7 +32,7 @@ class FakeWorkshop : public Workshop {
   double float_ms = 10, overhead_ms = 0;  // of any candidate that has INT8 parts
   double qat_drop = 0.001;
   std::optional<std::string> missing;
-  bool labels = true;
+  bool labels = true, classes = true;
   std::map<std::string, std::string> failing;  // recipe's key => sentence
   double second_per_trial = 1;
   size_t units_left = 0;
@@ -61,6 +61,7 @@ class FakeWorkshop : public Workshop {
                .ms = ms,
                .seconds = second_per_trial};
     if (labels) m.score.top1 = 0.9 - drop;
+    if (!classes) m.score.agreement.reset();
     return m;
   }
 
@@ -259,6 +260,9 @@ TEST(Search, CountsAgreementWithoutLabelsOrWhenAsked) {
   shop.labels = true;
   EXPECT_EQ(search(shop, {.max_drop = 0.05}).by, By::Top1);
   EXPECT_EQ(search(shop, {.max_drop = 0.05, .by = By::Agreement}).by, By::Agreement);
+  shop.classes = false;
+  EXPECT_EQ(refusal([&] { search(shop, {}); }),
+            "auto compares classifiers, and output 0 of the model holds no classes");
 }
 
 TEST(Search, EndsWithItsBudgetAndKeepsWhatItHas) {
