@@ -74,7 +74,8 @@ struct Shop {
     loader.batch = 4;
     loader.threads = 1;
     loader.sample_shape = {3, 8, 8};
-    if (options.variants.empty()) options.variants = variants_of({"max", "auto"}, {"equalize"});
+    if (options.variants.empty())
+      options.variants = variants_of({"max", "auto"}, {"fold-batch-norm", "bias-correction"});
     options.timing = {.batch = 1, .threads = 1, .iterations = 3};
     options.tuning.epochs = 1;
     options.tuning.batch = 8;

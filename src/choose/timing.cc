@@ -116,23 +116,28 @@ Timing time_model(const ir::Graph& graph, const ir::OpTable& ops,
 
 Race race(const ir::Graph& reference, const ir::Graph& graph, const ir::OpTable& ops,
           std::span<const engine::Backend* const> backends, const TimingOptions& options) {
-  constexpr int64_t kTurn = 5;  // runs: the first of a turn finds cold caches, the median is of warm ones
   engine::Engine first = engine_for(reference, ops, backends, options);
   engine::Engine second = engine_for(graph, ops, backends, options);
   const std::vector<Tensor> first_inputs = random_inputs(first), second_inputs = random_inputs(second);
   std::vector<double> first_ms, second_ms;
-  const auto turn = [&](bool counts) {
-    for (int64_t i = 0; i < kTurn; ++i) {
-      const double ms = run_ms(first, first_inputs);
-      if (counts) first_ms.push_back(ms);
-    }
-    for (int64_t i = 0; i < kTurn; ++i) {
-      const double ms = run_ms(second, second_inputs);
-      if (counts) second_ms.push_back(ms);
+  const auto some = [](engine::Engine& engine, const std::vector<Tensor>& inputs, int64_t runs,
+                       std::vector<double>& times) {
+    for (int64_t i = 0; i < runs; ++i) {
+      check_interrupt();
+      times.push_back(run_ms(engine, inputs));
     }
   };
-  turn(false);
-  repeat((options.iterations + kTurn - 1) / kTurn, [&] { turn(true); });
+  some(first, first_inputs, 2, first_ms);
+  some(second, second_inputs, 2, second_ms);
+  // The first run of a turn finds the other model in the caches, so a turn has several where that is cheap.
+  const double pair_ms = first_ms.back() + second_ms.back();
+  const auto turn = static_cast<int64_t>(std::clamp(250 / std::max(1e-3, pair_ms), 1.0, 5.0));
+  first_ms.clear();
+  second_ms.clear();
+  repeat((options.iterations + turn - 1) / turn, [&] {
+    some(first, first_inputs, turn, first_ms);
+    some(second, second_inputs, turn, second_ms);
+  });
   return {.reference_ms = median(std::move(first_ms)), .ms = median(std::move(second_ms))};
 }
 
