@@ -248,6 +248,47 @@ std::string message_of(Fn&& fn) {
   return "no error";
 }
 
+TEST(CpuBackend, ProductsOfActivations) {
+  const auto product = [](Shape a, Shape b) {
+    expect_reference(OneNode("MatMul", {}, {reals(std::move(a), 1), reals(std::move(b), 2)}, {}, {0, 1}));
+  };
+  product({5, 8}, {8, 7});
+  product({2, 3, 50, 16}, {2, 3, 16, 33});
+  product({4, 5, 8}, {8, 7});           // the second is repeated
+  product({2, 1, 5, 8}, {1, 3, 8, 7});  // each is repeated along another dimension
+  product({1, 1}, {1, 1});
+  expect_reference(OneNode("MatMul", {}, {reals({5, 8}, 1), reals({2, 8, 7}, 2)}));  // constant
+}
+
+TEST(CpuBackend, Softmax) {
+  for (const int64_t axis : {-1, 1, 0}) {
+    expect_reference(OneNode("Softmax", {{"axis", axis}}, {reals({3, 17, 29}, 3, -20, 20)}));
+    expect_reference(OneNode("Softmax", {{"axis", axis}}, {reals({2, 1, 1}, 3)}));
+  }
+}
+
+TEST(CpuBackend, LayerNormalization) {
+  expect_reference(OneNode("LayerNormalization", {}, {reals({2, 7, 24}, 4), reals({24}, 5), reals({24}, 6)}));
+  expect_reference(OneNode("LayerNormalization", {{"epsilon", 1e-2f}}, {reals({5, 24}, 4), reals({24}, 5)}));
+  expect_reference(OneNode("LayerNormalization", {{"axis", int64_t{1}}},
+                           {reals({4, 3, 8}, 4, 5, 9), reals({3, 8}, 5), reals({3, 8}, 6)}, {}, {0, 1, 2}));
+  // One value for all elements, as ONNX allows, is the reference's.
+  expect_reference(OneNode("LayerNormalization", {}, {reals({5, 24}, 4), reals({1}, 5)}), false);
+}
+
+TEST(CpuBackend, MeansOverAxes) {
+  const auto mean = [](Shape shape, std::vector<int64_t> axes, int64_t keep) {
+    expect_reference(
+        OneNode("ReduceMean", {{"keepdims", keep}}, {reals(std::move(shape), 7), Tensor::vector(axes)}));
+  };
+  for (const int64_t keep : {0, 1}) {
+    mean({2, 6, 5, 7}, {2, 3}, keep);
+    mean({2, 6, 33}, {-1}, keep);
+    mean({2, 6, 33}, {1}, keep);
+    mean({4, 9}, {0, 1}, keep);
+  }
+}
+
 TEST(CpuBackend, RefusesPackedWeightsOfAnotherSize) {
   const OneNode one = qconv(conv_attributes("u8"));
   std::string why;
@@ -274,9 +315,9 @@ TEST(CpuBackend, SaysWhyItCannot) {
   one.is_constant[1] = false;
   EXPECT_TRUE(cpu().tactics(one.view(false, 1), why).empty());
   EXPECT_THAT(why, HasSubstr("the weight is not constant"));
-  one.node.op = "Softmax";
+  one.node.op = "Hardmax";
   EXPECT_TRUE(cpu().tactics(one.view(false, 1), why).empty());
-  EXPECT_EQ(why, "no CPU kernel for Softmax");
+  EXPECT_EQ(why, "no CPU kernel for Hardmax");
 }
 
 TEST(ReferenceBackend, RefusesForeignConstants) {

@@ -57,9 +57,31 @@ inline std::string float_mlp() {
       "y", "f32[8,64,8]");
 }
 
+// An attention block: norm, two heads of four channels, scores, softmax, context, residual, mean over tokens.
+inline std::string float_attention() {
+  return graph_text(
+      "const %s: f32[8] = {1, 0.5, 2, 1, 1.5, 1, 0.7, 1} const %b: f32[8] = rand(3)\n"
+      "%n = LayerNormalization \"n\" (%x, %s, %b) {axis = -1, epsilon = 1e-06}\n"
+      "const %wq: f32[8,8] = rand(3) const %wk: f32[8,8] = rand(4) const %wv: f32[8,8] = rand(5)\n"
+      "%q = MatMul \"q\" (%n, %wq)\n%k = MatMul \"k\" (%n, %wk)\n%v = MatMul \"v\" (%n, %wv)\n"
+      "const %heads: i64[4] = {2, 32, 2, 4}\n"
+      "%qh = Reshape \"qh\" (%q, %heads)\n%kh = Reshape \"kh\" (%k, %heads)\n%vh = Reshape \"vh\" (%v, "
+      "%heads)\n"
+      "%qt = Transpose \"qt\" (%qh) {perm = [0,2,1,3]}\n%kt = Transpose \"kt\" (%kh) {perm = [0,2,3,1]}\n"
+      "%vt = Transpose \"vt\" (%vh) {perm = [0,2,1,3]}\n"
+      "const %scale: f32[] = {0.5}\n%qs = Mul \"qs\" (%qt, %scale)\n"
+      "%scores = MatMul \"scores\" (%qs, %kt)\n%p = Softmax \"p\" (%scores) {axis = -1}\n"
+      "%c = MatMul \"c\" (%p, %vt)\n%ct = Transpose \"ct\" (%c) {perm = [0,2,1,3]}\n"
+      "const %flat: i64[3] = {2, 32, 8}\n%m = Reshape \"m\" (%ct, %flat)\n%a = Add \"a\" (%m, %x)\n"
+      "const %axes: i64[1] = {1}\n%y = ReduceMean \"y\" (%a, %axes) {keepdims = 0}\n",
+      "y", "f32[2,32,8]");
+}
+
 inline std::vector<std::pair<std::string, std::string>> float_networks() {
-  return {
-      {"float_resnet", float_resnet()}, {"float_mobilenet", float_mobilenet()}, {"float_mlp", float_mlp()}};
+  return {{"float_resnet", float_resnet()},
+          {"float_mobilenet", float_mobilenet()},
+          {"float_mlp", float_mlp()},
+          {"float_attention", float_attention()}};
 }
 
 }  // namespace kvant::engine

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Float convolution and product of matrices through oneDNN: ConvNhwc and Linear. The only file that sees its
-// headers. oneDNN runs on OpenMP's threads, so these steps are called on the executor's main thread and do
-// not use the team.
+// Float convolution and product with constant weights through oneDNN: ConvNhwc and Linear.
 #include <omp.h>
-#include <dnnl.hpp>
 
 #include <cstring>
 #include <unordered_map>
 
+#include "backends/cpu/onednn.h"
 #include "backends/cpu/operands.h"
 #include "tensor/activation.h"
 
@@ -17,26 +15,6 @@ namespace {
 using dnnl::memory;
 constexpr int64_t kMaxWindow = 1 << 20;
 constexpr size_t kWeight = 1, kBias = 2, kResidual = 3;
-
-// KVANT_MAX_ISA holds for oneDNN too; it must be told before its first use.
-const dnnl::engine& cpu_engine() {
-  static const dnnl::engine engine = [] {
-    if (best_isa() == Isa::None) dnnl::set_max_cpu_isa(dnnl::cpu_isa::sse41);
-    if (best_isa() == Isa::Avx2) dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx2);
-    return dnnl::engine(dnnl::engine::kind::cpu, 0);
-  }();
-  return engine;
-}
-
-// oneDNN's refusals as ours.
-template <class Fn>
-auto translated(const engine::NodeView& view, Fn&& fn) {
-  try {
-    return fn();
-  } catch (const dnnl::error& error) {
-    fail("cpu: {}: oneDNN refuses it: {}", view.node.op, error.what());
-  }
-}
 
 struct Window {
   memory::dims strides, dilations, before, after;
@@ -172,7 +150,7 @@ void append_activation(const FloatDesc& d, dnnl::post_ops& ops) {
 class OneDnnStep final : public engine::Step {
  public:
   OneDnnStep(const FloatDesc& d, const Tensor& w, std::optional<Tensor> bias, int threads)
-      : threads_(threads), stream_(cpu_engine()), bias_(std::move(bias)) {
+      : threads_(threads), stream_(onednn_engine()), bias_(std::move(bias)) {
     omp_set_num_threads(threads_);
     constexpr auto f32 = memory::data_type::f32;
     const memory::desc x(d.x, f32, d.tag), y(d.y, f32, d.tag), any(d.w, f32, memory::format_tag::any);
@@ -195,19 +173,19 @@ class OneDnnStep final : public engine::Step {
       make(d, x, any, b, y, attributes);
     }
 
-    memory given(memory::desc(d.w, f32, d.w_tag), cpu_engine(), const_cast<std::byte*>(w.raw()));
-    memory weights(weights_desc_, cpu_engine());
+    memory given(memory::desc(d.w, f32, d.w_tag), onednn_engine(), const_cast<std::byte*>(w.raw()));
+    memory weights(weights_desc_, onednn_engine());
     dnnl::reorder(given, weights).execute(stream_, given, weights);
     stream_.wait();
-    x_ = memory(x, cpu_engine(), nullptr);
-    y_ = memory(y, cpu_engine(), nullptr);
-    scratch_ = memory(scratch_desc_, cpu_engine(), nullptr);
+    x_ = memory(x, onednn_engine(), nullptr);
+    y_ = memory(y, onednn_engine(), nullptr);
+    scratch_ = memory(scratch_desc_, onednn_engine(), nullptr);
     arguments_ = {
         {DNNL_ARG_SRC, x_}, {DNNL_ARG_WEIGHTS, weights}, {DNNL_ARG_DST, y_}, {DNNL_ARG_SCRATCHPAD, scratch_}};
     if (bias_)
-      arguments_.emplace(DNNL_ARG_BIAS, memory(b, cpu_engine(), const_cast<std::byte*>(bias_->raw())));
+      arguments_.emplace(DNNL_ARG_BIAS, memory(b, onednn_engine(), const_cast<std::byte*>(bias_->raw())));
     if (d.residual && !in_place_) {
-      residual_ = memory(y, cpu_engine(), nullptr);
+      residual_ = memory(y, onednn_engine(), nullptr);
       arguments_.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, residual_);
     }
     has_residual_ = d.residual && !in_place_;
@@ -244,13 +222,13 @@ class OneDnnStep final : public engine::Step {
       const Conv::desc desc =
           d.bias ? Conv::desc(inference, direct, x, w, b, y, v.strides, v.dilations, v.before, v.after)
                  : Conv::desc(inference, direct, x, w, y, v.strides, v.dilations, v.before, v.after);
-      const Conv::primitive_desc made(desc, attributes, cpu_engine());
+      const Conv::primitive_desc made(desc, attributes, onednn_engine());
       adopt(made, Conv(made));
     } else {
       using Product = dnnl::inner_product_forward;
       const Product::desc desc =
           d.bias ? Product::desc(inference, x, w, b, y) : Product::desc(inference, x, w, y);
-      const Product::primitive_desc made(desc, attributes, cpu_engine());
+      const Product::primitive_desc made(desc, attributes, onednn_engine());
       adopt(made, Product(made));
     }
   }
