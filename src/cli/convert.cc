@@ -39,6 +39,8 @@ void calibrate_wishes(const ir::Graph& graph, const quant::Target& target, const
 Result run(const Flags& flags, Progress& progress) {
   require_writable(flags.path("output"));
   const quant::Target& target = quant::target_named(flags.text("target"));
+  if (flags.given("activations") && flags.text("activations") == "affine")
+    throw UsageError("--activations affine: a conversion keeps the scales; quantize the model with it");
   quant::TargetOptions options = target_options_of(flags);
   ir::Graph graph = read_graph(flags.path("MODEL"));
   Result result;

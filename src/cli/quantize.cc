@@ -104,6 +104,7 @@ quant::QuantizeOptions options_of(const Flags& flags) {
   options.calibration.calibrator = flags.text("calibrator");
   options.calibration.options.percentile = flags.real("percentile", 0.001, 100.0);
   options.bits = static_cast<int>(flags.integer("bits", 2, 8));
+  options.calibration.options.codes = activation_codes_of(flags, options.bits);
   options.placement = placement_options_of(flags);
   try {
     options.adjust = quant::parse_adjusts(flags.text("adjust"));

@@ -21,25 +21,38 @@ std::vector<Flag> target_flags() {
        .choices = target_names()},
       {.name = "activations",
        .value = "TYPE",
-       .help = "codes of activations, for the target onnxruntime (default uint8; below 8 bits int8)",
-       .choices = {"int8", "uint8"}},
+       .help =
+           "codes of activations: int8 or, for the target onnxruntime, uint8 (the same codes 128 apart) "
+           "around zero; affine: uint8 over the whole range, twice as fine after a ReLU, for all targets "
+           "but tensorrt (default: affine for kvant, uint8 for onnxruntime, int8 elsewhere and below 8 bits)",
+       .choices = {"int8", "uint8", "affine"}},
       {.name = "fp16", .value = "", .help = "float tensors as float16 (opset 19), for the target tensorrt"}};
 }
 
 quant::TargetOptions target_options_of(const Flags& flags) {
   quant::TargetOptions options;
   if (flags.given("activations")) {
-    if (flags.text("target") != "onnxruntime") {
-      throw UsageError(
-          fmt::format("--activations goes with --target onnxruntime, not with {}", flags.text("target")));
+    const std::string target = flags.text("target"), type = flags.text("activations");
+    if (type == "affine" && target == "tensorrt")
+      throw UsageError("--activations affine: TensorRT quantizes symmetrically only; take another --target");
+    if (type == "uint8" && target != "onnxruntime") {
+      throw UsageError(fmt::format(
+          "--activations uint8 goes with --target onnxruntime, not with {}: int8 has the same codes",
+          target));
     }
-    options.activations = flags.text("activations") == "uint8" ? DType::UInt8 : DType::Int8;
+    if (type != "affine") options.activations = type == "uint8" ? DType::UInt8 : DType::Int8;
   }
   options.fp16 = flags.on("fp16");
   if (options.fp16 && flags.text("target") != "tensorrt") {
     throw UsageError(fmt::format("--fp16 goes with --target tensorrt, not with {}", flags.text("target")));
   }
   return options;
+}
+
+quant::Codes activation_codes_of(const Flags& flags, int bits) {
+  if (flags.given("activations"))
+    return flags.text("activations") == "affine" ? quant::Codes::Affine : quant::Codes::Symmetric;
+  return flags.text("target") == "kvant" && bits == 8 ? quant::Codes::Affine : quant::Codes::Symmetric;
 }
 
 int target_opset(const Flags& flags) {

@@ -13,6 +13,8 @@ namespace kvant::cli {
 std::vector<Flag> target_flags();
 // Their values; ranges are left empty. Fails (UsageError) on a combination that no target takes.
 quant::TargetOptions target_options_of(const Flags& flags);
+// What a quantization is to make of activations: --activations, or what suits the target.
+quant::Codes activation_codes_of(const Flags& flags, int bits);
 // The least opset of the file: --opset, and 19 where FP16 scales need it.
 int target_opset(const Flags& flags);
 

@@ -64,7 +64,7 @@ std::vector<std::string> wishes_of_target(const Sites& sites, const QuantizeOpti
   CalibrationTable any;
   for (const std::string& name : tensors_to_calibrate(sites)) any.ranges[name] = {-1, 1};
   Graph trial = sites.graph();
-  insert_pairs(trial, sites, any, options.bits);
+  insert_pairs(trial, sites, any, options.bits, options.weights, options.calibration.options.codes);
   return outputs_to_calibrate(trial, target_named(options.target));
 }
 
@@ -117,7 +117,8 @@ QuantizeResult pair_up(const Graph& floats, const ir::OpTable& ops, const Calibr
   QuantizeResult result;
   result.table = ranges_for(floats, sites, ops, data, make_runner, options, progress);
   result.graph = floats;
-  result.report = insert_pairs(result.graph, sites, result.table, options.bits, options.weights);
+  result.report = insert_pairs(result.graph, sites, result.table, options.bits, options.weights,
+                               options.calibration.options.codes);
   for (const std::string& name : drop_hidden_bounds(result.graph)) {
     std::erase_if(result.report.layers, [&](const LayerReport& layer) { return layer.name == name; });
   }
@@ -148,6 +149,8 @@ QuantizeResult quantize(Graph model, const ir::OpTable& ops, CalibrationSet data
                         const RunnerFactory& make_runner, const QuantizeOptions& options,
                         Progress& progress) {
   check_options(options.placement);
+  if (options.calibration.options.codes == Codes::Affine && options.bits < 8)
+    fail("{} bits: affine codes are of 8 bits", options.bits);
   ir::infer_types(model, ops);
   check_matches(model, options.placement.spec);
   AdjustOptions adjusting = options.adjusting;

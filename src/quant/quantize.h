@@ -21,7 +21,9 @@
 namespace kvant::quant {
 
 struct QuantizeOptions {
-  CalibrateOptions calibration;  // a checkpoint is of the first calibration, where repair steps need several
+  // Its `codes` are those of activations too; affine for 8 bits only. A checkpoint is of the first
+  // calibration, where repair steps need several.
+  CalibrateOptions calibration;
   WeightCalibrator weights = WeightCalibrator::Max;
   int bits = 8;                                         // 2 to 8; below 8 simulated in int8
   PlaceOptions placement;                               // what gets pairs; may give layers bits of their own

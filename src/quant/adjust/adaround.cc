@@ -27,18 +27,30 @@ using ir::ValueId;
 
 // Of second moments, for the layers of one pass.
 constexpr int64_t kMomentBytes = int64_t{512} << 20;
+// Every so many samples one is not fitted to, but tells whether codes are better than nearest rounding.
+constexpr int64_t kCheckEvery = 4;
 
 struct Target {
   WeightedLayer layer;
   int64_t groups = 1, depth = 0, outputs = 0;  // outputs of one group
   std::vector<float> bias;
   bool has_bias = false;
-  std::vector<RoundingProblem> problems;  // by group
+  std::vector<RoundingProblem> problems, checks;  // by group
 
   int64_t moment_bytes() const {
-    return groups * depth * (depth + outputs) * static_cast<int64_t>(sizeof(float));
+    return 2 * groups * depth * (depth + outputs) * static_cast<int64_t>(sizeof(float));
   }
 };
+
+// Over the samples of both.
+std::vector<double> mean_of(const RoundingProblem& a, const RoundingProblem& b,
+                            std::vector<double> RoundingProblem::*mean) {
+  std::vector<double> result = a.*mean;
+  if (b.samples == 0) return result;
+  for (size_t i = 0; i < result.size(); ++i)
+    result[i] = (a.samples * result[i] + b.samples * (b.*mean)[i]) / (a.samples + b.samples);
+  return result;
+}
 
 class AdaRound {
  public:
@@ -133,8 +145,11 @@ class AdaRound {
 
   // Second moments of what the layers read and should give.
   void observe(const std::vector<size_t>& stage, StagedRuns& actual, StagedRuns& expected) {
-    for (const size_t i : stage)
-      targets_[i].problems.assign(static_cast<size_t>(targets_[i].groups), {.depth = targets_[i].depth});
+    for (const size_t i : stage) {
+      Target& target = targets_[i];
+      for (auto* problems : {&target.problems, &target.checks})
+        problems->assign(static_cast<size_t>(target.groups), {.depth = target.depth});
+    }
     actual.advance();
     expected.advance();
     int64_t sample = 0;
@@ -151,31 +166,41 @@ class AdaRound {
     KVANT_CHECK(rows && rows->groups() == target.groups && rows->depth() == target.depth,
                 "rows of another layer");
     const std::vector<float> values = read_by(job_.graph, target.layer).floats(x), wanted = y.to_floats();
-    std::vector<RowChoice> choices;
+    std::vector<RowChoice> choices, held_out;
+    double worth = 0;
     for (int64_t s = 0; s < rows->samples(); ++s) {
       // The same places whatever the batches are.
       Random random(job_.options.seed * 0x9E3779B97F4A7C15u +
                     static_cast<uint64_t>(first_sample + s) * 1000003u +
                     static_cast<uint64_t>(target.layer.node));
       const int64_t count = std::min(rows->positions(), job_.options.rounding_rows);
+      worth += std::sqrt(static_cast<double>(count));  // places of one sample are alike
       for (int64_t k = 0; k < count; ++k) {
         const bool all = count == rows->positions();
-        choices.push_back(
-            {s, all ? k : static_cast<int64_t>(random.below(static_cast<uint64_t>(rows->positions())))});
+        const bool held = (first_sample + s) % kCheckEvery == kCheckEvery - 1;
+        (held ? held_out : choices)
+            .push_back(
+                {s, all ? k : static_cast<int64_t>(random.below(static_cast<uint64_t>(rows->positions())))});
       }
     }
     const auto fill = [&](int64_t group, ThreadPool& pool) {
-      std::vector<float> row_values, row_wanted;
-      row_values.reserve(choices.size() * static_cast<size_t>(target.depth));
-      for (const RowChoice& choice : choices) {
-        rows->gather(values.data(), choice, group, row_values);
-        for (int64_t k = 0; k < target.outputs; ++k) {
-          const int64_t channel = group * target.outputs + k;
-          row_wanted.push_back(wanted[static_cast<size_t>(rows->result_index(choice, channel))] -
-                               target.bias[static_cast<size_t>(channel)]);
+      const auto fill_from = [&](const std::vector<RowChoice>& places, RoundingProblem& problem) {
+        std::vector<float> row_values, row_wanted;
+        row_values.reserve(places.size() * static_cast<size_t>(target.depth));
+        for (const RowChoice& place : places) {
+          rows->gather(values.data(), place, group, row_values);
+          for (int64_t k = 0; k < target.outputs; ++k) {
+            const int64_t channel = group * target.outputs + k;
+            row_wanted.push_back(wanted[static_cast<size_t>(rows->result_index(place, channel))] -
+                                 target.bias[static_cast<size_t>(channel)]);
+          }
         }
-      }
-      target.problems[static_cast<size_t>(group)].add(row_values, row_wanted, pool);
+        problem.add(row_values, row_wanted, pool);
+      };
+      RoundingProblem& problem = target.problems[static_cast<size_t>(group)];
+      fill_from(choices, problem);
+      fill_from(held_out, target.checks[static_cast<size_t>(group)]);
+      problem.worth += worth;
     };
     over_groups(target, fill);
   }
@@ -206,7 +231,9 @@ class AdaRound {
     std::vector<int64_t> changed(static_cast<size_t>(target.groups), 0);
     over_groups(target, [&](int64_t group, ThreadPool& pool) {
       RoundingProblem& problem = target.problems[static_cast<size_t>(group)];
+      RoundingProblem& check = target.checks[static_cast<size_t>(group)];
       problem.finish(target.has_bias);
+      check.finish(target.has_bias);
       std::vector<float> weights, scales;
       for (int64_t k = 0; k < target.outputs; ++k) {
         const int64_t output = group * target.outputs + k;
@@ -215,19 +242,22 @@ class AdaRound {
           weights.push_back(old[static_cast<size_t>(weight_index(target, output, j))] / scales.back());
       }
       const RoundingResult result =
-          solve_rounding(problem, weights, scales, low, high, job_.options.rounding, pool);
+          solve_rounding(problem, weights, scales, low, high, job_.options.rounding, pool, check);
+      const std::vector<double> mean_x = mean_of(problem, check, &RoundingProblem::mean_x);
+      const std::vector<double> mean_y = mean_of(problem, check, &RoundingProblem::mean_y);
       for (size_t i = 0; i < weights.size(); ++i) {
         const int64_t k = static_cast<int64_t>(i) / target.depth, j = static_cast<int64_t>(i) % target.depth;
         const int64_t at = weight_index(target, group * target.outputs + k, j);
         fresh[static_cast<size_t>(at)] = result.codes[i] * scales[static_cast<size_t>(k)];
         bias[static_cast<size_t>(group * target.outputs + k)] -=
-            fresh[static_cast<size_t>(at)] * problem.mean_x[static_cast<size_t>(j)];
+            fresh[static_cast<size_t>(at)] * mean_x[static_cast<size_t>(j)];
         changed[static_cast<size_t>(group)] +=
             result.codes[i] != std::clamp(std::nearbyint(weights[i]), low, high) ? 1 : 0;
       }
       for (int64_t k = 0; k < target.outputs; ++k)
-        bias[static_cast<size_t>(group * target.outputs + k)] += problem.mean_y[static_cast<size_t>(k)];
+        bias[static_cast<size_t>(group * target.outputs + k)] += mean_y[static_cast<size_t>(k)];
       problem = {};
+      check = {};
     });
     changed_ += std::accumulate(changed.begin(), changed.end(), int64_t{0});
     weights_ += static_cast<int64_t>(old.size());
@@ -238,6 +268,7 @@ class AdaRound {
       set_bias(job_.graph, target.layer, values);
     }
     target.problems.clear();
+    target.checks.clear();
   }
 
   AdjustJob& job_;

@@ -29,7 +29,7 @@ struct Adam {
 class Solver {
  public:
   Solver(const RoundingProblem& problem, std::span<const float> weights, std::span<const float> scales,
-         float low, float high, const RoundingOptions& options, ThreadPool& pool)
+         float low, float high, const RoundingOptions& options, ThreadPool& pool, bool whole = false)
       : depth_(problem.depth),
         outputs_(static_cast<int64_t>(scales.size())),
         weights_(weights),
@@ -37,9 +37,25 @@ class Solver {
         high_(high),
         options_(options),
         pool_(pool) {
-    scale_problem(problem, scales);
+    const double worth = problem.worth > 0 ? problem.worth : problem.samples;
+    scale_problem(problem, scales, whole ? 1.0 : worth / (worth + static_cast<double>(depth_)));
     floor_.resize(weights.size());
     for (size_t i = 0; i < weights.size(); ++i) floor_[i] = std::clamp(std::floor(weights[i]), low, high - 1);
+  }
+
+  // Gives the outputs whose codes do worse than nearest rounding here that one back.
+  void reject(RoundingResult& result) const {
+    pool_.parallel_for(outputs_, [&](int64_t first, int64_t last) {
+      std::vector<float> nearest(static_cast<size_t>(depth_)), codes(nearest.size());
+      for (int64_t k = first; k < last; ++k) {
+        for (size_t j = 0; j < nearest.size(); ++j) {
+          nearest[j] = std::clamp(std::nearbyint(weights_[at(k) + j]), low_, high_) + 0.0f;
+          codes[j] = result.codes[at(k) + j];
+        }
+        if (error_of(k, codes) < error_of(k, nearest)) continue;
+        std::copy(nearest.begin(), nearest.end(), result.codes.begin() + static_cast<std::ptrdiff_t>(at(k)));
+      }
+    });
   }
 
   RoundingResult run() {
@@ -62,12 +78,11 @@ class Solver {
  private:
   size_t at(int64_t output) const { return static_cast<size_t>(output * depth_); }
 
-  void scale_problem(const RoundingProblem& problem, std::span<const float> scales) {
+  void scale_problem(const RoundingProblem& problem, std::span<const float> scales, double trust) {
     const auto n = static_cast<size_t>(depth_);
     double trace = 0;
     for (size_t j = 0; j < n; ++j) trace += problem.gram[j * n + j];
     const double unit = trace > 0 ? trace / static_cast<double>(n) : 1.0;
-    const double trust = problem.samples / (problem.samples + static_cast<double>(n));
     gram_.resize(n * n);
     for (size_t i = 0; i < n; ++i) {
       for (size_t j = 0; j < n; ++j) {
@@ -304,10 +319,13 @@ void RoundingProblem::finish(bool centred) {
 
 RoundingResult solve_rounding(const RoundingProblem& problem, std::span<const float> weights,
                               std::span<const float> scales, float low, float high,
-                              const RoundingOptions& options, ThreadPool& pool) {
+                              const RoundingOptions& options, ThreadPool& pool,
+                              const RoundingProblem& check) {
   KVANT_CHECK(problem.depth > 0 && static_cast<size_t>(problem.depth) * scales.size() == weights.size(),
               "the rounding problem does not fit its weights");
-  return Solver(problem, weights, scales, low, high, options, pool).run();
+  RoundingResult result = Solver(problem, weights, scales, low, high, options, pool).run();
+  if (check.samples > 0) Solver(check, weights, scales, low, high, options, pool, true).reject(result);
+  return result;
 }
 
 }  // namespace kvant::quant

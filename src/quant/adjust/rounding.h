@@ -17,6 +17,7 @@ struct RoundingProblem {
   int64_t depth = 0;              // weights of one output
   std::vector<float> gram = {};   // G, depth x depth
   std::vector<float> cross = {};  // c, outputs x depth
+  double worth = 0;               // how many independent samples they are worth; 0: all
   double samples = 0;             // that G and c are means over
   std::vector<double> mean_x = {}, mean_y = {};
 
@@ -42,10 +43,12 @@ struct RoundingResult {
 // high]. Continuous variables h in [0, 1] by a rectified sigmoid, Adam on the whole quadratic form, the
 // paper's regularizer with its exponent annealed from 20 to 2 after a fifth of the steps; then single weights
 // and pairs are flipped as long as that lowers the error. Outputs for which nearest rounding is better keep
-// it. `scales` has one entry for each output. Of few samples only the diagonal of G is believed: G's other
-// entries and the input error are shrunk by samples / (samples + depth). Deterministic.
+// it: on the problem's samples or, where it has any, on those of `check`, which codes are not fitted to.
+// `scales` has one entry for each output. Of few samples only the diagonal of G is believed: G's other
+// entries and the input error are shrunk by worth / (worth + depth). Deterministic.
 RoundingResult solve_rounding(const RoundingProblem& problem, std::span<const float> weights,
                               std::span<const float> scales, float low, float high,
-                              const RoundingOptions& options, ThreadPool& pool);
+                              const RoundingOptions& options, ThreadPool& pool,
+                              const RoundingProblem& check = {});
 
 }  // namespace kvant::quant

@@ -2,6 +2,8 @@
 #include "quant/placement/insert.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <map>
 #include <optional>
 #include <tuple>
@@ -58,6 +60,16 @@ int pair_bits(const Sites& sites, const Readers& readers, ValueId value, int def
   return bits == 0 ? default_bits : bits;
 }
 
+// uint8 codes over a range that holds 0, as grid_of() has them; 0 is exact.
+QuantParams affine_params(Range range) {
+  const float step = (range.high - range.low) / 255.0f;
+  const float scale = step < std::numeric_limits<float>::min() ? 1.0f : step;
+  const auto zero = static_cast<int32_t>(std::clamp(std::nearbyint(-range.low / scale), 0.0f, 255.0f));
+  QuantParams params{.dtype = DType::UInt8, .scale = {scale}, .zero_point = {}};
+  if (zero != 0) params.zero_point = {zero};
+  return params;
+}
+
 QuantParams params_of_weight(const Graph& graph, const Sites::Key& key, int64_t axis, int bits) {
   const Node& node = graph.node(key.first);
   const Tensor& weight = *graph.constant(node.inputs[static_cast<size_t>(key.second)]);
@@ -67,8 +79,9 @@ QuantParams params_of_weight(const Graph& graph, const Sites::Key& key, int64_t 
 class Inserter {
  public:
   Inserter(Graph& graph, const Sites& sites, const CalibrationTable& table, int bits,
-           WeightCalibrator weights)
+           WeightCalibrator weights, Codes codes)
       : weight_calibrator_(weights),
+        codes_(codes),
         graph_(graph),
         sites_(sites),
         table_(table),
@@ -81,7 +94,7 @@ class Inserter {
     struct Pending {
       ValueId value;
       int bits;
-      float scale;
+      QuantParams params;
       std::optional<ir::Quantized> pair;
       std::vector<ir::Use> readers;  // of an output: all that read the float tensor
     };
@@ -89,14 +102,11 @@ class Inserter {
     for (const auto& [value, keys] : activations_) {
       const auto pair = shareable_pair(graph_, value);
       const int bits = pair_bits(sites_, activations_, value, default_bits_);
-      pending.push_back({value, bits, pair ? 0.0f : activation_scale(value, bits), pair, {}});
+      pending.push_back({value, bits, pair ? QuantParams{} : activation_params(value, bits), pair, {}});
       if (sites_.outputs().contains(value)) pending.back().readers = float_readers(value);
     }
     for (const Pending& p : pending) {
-      const ir::Quantized pair =
-          p.pair ? *p.pair
-                 : ir::add_pair(graph_, p.value, {.dtype = DType::Int8, .scale = {p.scale}, .zero_point = {}},
-                                p.bits);
+      const ir::Quantized pair = p.pair ? *p.pair : ir::add_pair(graph_, p.value, p.params, p.bits);
       if (!p.pair) describe(pair, p.value, p.bits);
       for (const auto& [node, input] : activations_.at(p.value)) graph_.set_input(node, input, pair.result);
       for (const ir::Use& use : p.readers) graph_.set_input(use.node, use.index, pair.result);
@@ -111,23 +121,25 @@ class Inserter {
   }
 
  private:
-  float activation_scale(ValueId value, int bits) const {
-    float amax = 0;
+  QuantParams activation_params(ValueId value, int bits) const {
+    Range range;
     bool known = false;
     for (const ValueId member : sites_.scale_group(value)) {
       if (const auto fixed = shareable_pair(sites_.graph(), member)) {
-        if (fixed->params.dtype == DType::Int8 && fixed->params.zero_point.empty())
-          return fixed->params.scale[0];
+        const QuantParams& params = fixed->params;
+        if (params.dtype == DType::Int8 && params.zero_point.empty()) return params;
+        if (codes_ == Codes::Affine && params.dtype == DType::UInt8) return params;
       }
       const auto found = table_.ranges.find(sites_.graph().value(member).name);
       if (found == table_.ranges.end()) continue;
       known = known || member == value;
-      amax = std::max(amax, found->second.amax());
+      range = {std::min(range.low, found->second.low), std::max(range.high, found->second.high)};
     }
     if (!known) {
       fail("tensor '{}' has no range: calibrate it, or give it in the ranges file", graph_.value(value).name);
     }
-    return safe_scale(amax, bits);
+    if (codes_ == Codes::Affine && bits == 8) return affine_params(range);
+    return {.dtype = DType::Int8, .scale = {safe_scale(range.amax(), bits)}, .zero_point = {}};
   }
 
   // Readers of `value` that are no part of a pair on it.
@@ -238,6 +250,7 @@ class Inserter {
   }
 
   WeightCalibrator weight_calibrator_;
+  Codes codes_;
   Graph& graph_;
   const Sites& sites_;
   const CalibrationTable& table_;
@@ -346,11 +359,11 @@ void check_weights(const Sites& sites) {
 }
 
 PlacementReport insert_pairs(Graph& graph, const Sites& sites, const CalibrationTable& table, int bits,
-                             WeightCalibrator weights) {
+                             WeightCalibrator weights, Codes codes) {
   if (bits < 2 || bits > 8) fail("{} bits: quantization takes 2 to 8", bits);
   KVANT_CHECK(&graph != &sites.graph(), "pairs are inserted into a copy of the graph that was placed on");
   const size_t nodes_before = graph.node_capacity();
-  const std::map<NodeId, int> written = Inserter(graph, sites, table, bits, weights).run();
+  const std::map<NodeId, int> written = Inserter(graph, sites, table, bits, weights, codes).run();
   PlacementReport report;
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);

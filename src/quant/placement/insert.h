@@ -54,7 +54,8 @@ std::map<std::string, int> bits_of(const Sites& sites, int bits);
 void check_weights(const Sites& sites);
 
 // Writes the pairs of `sites` into `graph`, a copy of the one that they were placed on. Symmetric int8,
-// zero point 0; activations per tensor with amax of their scale group's ranges, weights per channel
+// zero point 0, or, where `codes` says so, uint8 over the whole range for activations of 8 bits; activations
+// per tensor with the union of their scale group's ranges, weights per channel
 // with the range that `weights` finds (in the graph as float constant, Q, DQ), dead channels scale 1. A
 // tensor that has a pair keeps it.
 //
@@ -66,6 +67,7 @@ void check_weights(const Sites& sites);
 // Sets the reason of every node. Fails, naming the node, on NaN or infinity in a weight, on a tensor without
 // range and on bits out of range.
 PlacementReport insert_pairs(ir::Graph& graph, const Sites& sites, const CalibrationTable& table,
-                             int bits = 8, WeightCalibrator weights = WeightCalibrator::Max);
+                             int bits = 8, WeightCalibrator weights = WeightCalibrator::Max,
+                             Codes codes = Codes::Symmetric);
 
 }  // namespace kvant::quant
