@@ -113,6 +113,9 @@ def main():
         c.refused("wrong image size", evaluate("npz:" + at("shape.npz")), "3x9x9", folder=folder)
         nans = np.full((32, 1, 8, 8), np.nan, np.float32)
         np.savez(at("nan.npz"), x=nans, y=np.zeros(32, np.int64))
+        affine = ["quantize", good, "--data", "npz:" + images, "-o", out, "--quiet", "--activations", "affine"]
+        c.refused("affine codes for TensorRT", affine, "symmetrically only", status=2, folder=folder)
+        c.refused("affine codes of 4 bits", [*affine, "--target", "kvant", "--bits", "4"], "affine codes are of 8 bits", folder=folder)
         c.refused("NaN activations", ["quantize", good, "--data", "npz:" + at("nan.npz"), "-o", out, "--quiet"], "(NaN|nan)", folder=folder)
         os.makedirs(at("photos/a"))
         save(at("photos/a/1.jpg"), b"\xff\xd8\xff\xe0\x00\x10JFIF" + b"\x00" * 50)

@@ -97,6 +97,28 @@ TEST(Rounding, ReachesTheBestOfAllRoundings) {
   EXPECT_EQ(solve_rounding(problem, weights, scales, -7, 7, {}, alone).codes, result.codes);
 }
 
+TEST(Rounding, NearestIsKeptWhereOtherSamplesSayItIsBetter) {
+  const float scale = 0.1f;
+  ThreadPool pool(2);
+  Random random(9);
+  std::vector<float> weights(12);
+  for (float& w : weights) w = random.uniform(-7, 7);
+  const std::vector<float> scales{scale};
+  const RoundingProblem problem = correlated(12, weights, scale, pool);
+  const std::vector<float> free = solve_rounding(problem, weights, scales, -7, 7, {}, pool).codes;
+  EXPECT_EQ(solve_rounding(problem, weights, scales, -7, 7, {}, pool, problem).codes, free);
+  // Samples of independent inputs: nothing beats nearest rounding there.
+  RoundingProblem other{.depth = 12, .gram = std::vector<float>(144, 0.0f), .cross = {}, .samples = 100};
+  std::vector<float> nearest;
+  for (size_t j = 0; j < 12; ++j) {
+    other.gram[j * 13] = 1;
+    other.cross.push_back(scale * weights[j]);
+    nearest.push_back(std::nearbyint(weights[j]));
+  }
+  EXPECT_NE(free, nearest);
+  EXPECT_EQ(solve_rounding(problem, weights, scales, -7, 7, {}, pool, other).codes, nearest);
+}
+
 TEST(Rounding, StaysWithinTheCodes) {
   ThreadPool pool(1);
   const std::vector<float> weights{7.0f, -7.0f, 6.6f, 9.5f}, scales{1.0f};

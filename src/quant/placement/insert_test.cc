@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
+#include <string>
 
 #include "ir/interpreter.h"
 #include "quant/placement/placement_testing.h"
@@ -31,6 +33,49 @@ TEST(Insert, NodesTypesAndNames) {
   EXPECT_EQ(graph.constant(graph.node(wq).inputs[2])->shape(), Shape{4});
   EXPECT_EQ(graph.node(wq).attributes.integer("axis", -7), 0);
   EXPECT_THAT(graph.node(q).reason, HasSubstr("data of a convolution 'c'"));
+}
+
+// The graph with pairs of affine codes for these ranges.
+ir::Graph with_affine_codes(const std::string& body, const std::map<std::string, Range>& ranges) {
+  const ir::Graph graph = parse_typed(graph_of(body));
+  ir::Graph quantized = graph;
+  insert_pairs(quantized, place(graph), {.calibrator = "max", .samples = 1, .ranges = ranges}, 8,
+               WeightCalibrator::Max, Codes::Affine);
+  ir::infer_types(quantized, ops::standard());
+  ir::verify_qdq(quantized);
+  return quantized;
+}
+
+QuantParams params_read_by(const ir::Graph& graph, const std::string& node, size_t input = 0) {
+  return ir::quantized_behind(graph, graph.node(graph.find_node(node)).inputs[input])->params;
+}
+
+TEST(Insert, AffineCodesTakeTheWholeRange) {
+  const std::string chain =
+      conv("c", "x", 4, 4) + "%r = Relu \"r\" (%c)\n" + conv("d", "r", 4, 4) + "output %d\n";
+  const ir::Graph graph = with_affine_codes(chain, {{"x", {-1, 4.1f}}, {"r", {0.5f, 5.1f}}});
+  const QuantParams x = params_read_by(graph, "c"), r = params_read_by(graph, "d");
+  EXPECT_EQ(x.dtype, DType::UInt8);
+  EXPECT_FLOAT_EQ(x.scale[0], 0.02f);
+  EXPECT_EQ(x.zero_point_at(0), 50);
+  EXPECT_EQ(r.dtype, DType::UInt8);
+  EXPECT_FLOAT_EQ(r.scale[0], 0.02f);  // zero is always in the range: its code is exact
+  EXPECT_TRUE(r.zero_point.empty());
+  const QuantParams weight = params_read_by(graph, "c", 1);
+  EXPECT_EQ(weight.dtype, DType::Int8);
+  EXPECT_TRUE(weight.zero_point.empty());
+  EXPECT_EQ(params_read_by(with_affine_codes(chain, {{"x", {0, 0}}, {"r", {0, 1}}}), "c").scale[0], 1);
+}
+
+TEST(Insert, AffineCodesOfAGroupAreOfItsUnion) {
+  const ir::Graph graph = with_affine_codes(
+      conv("a", "x", 4, 4) + conv("b", "x", 4, 4) + "%j = Concat \"j\" (%a, %b) {axis = 1}\n" +
+          conv("n", "j", 8, 4) + conv("m", "a", 4, 4) + "output %n\noutput %m\n",
+      {{"x", {-1, 1}}, {"a", {-1, 0}}, {"j", {-1.1f, 3}}});
+  const QuantParams of_group = params_read_by(graph, "n");
+  EXPECT_FLOAT_EQ(of_group.scale[0], 4.1f / 255);  // of a and j: b has no pair
+  EXPECT_EQ(of_group.zero_point_at(0), 68);
+  EXPECT_EQ(params_read_by(graph, "m"), of_group);
 }
 
 TEST(Insert, FewerBitsKeepTheCodesInRange) {
