@@ -69,6 +69,7 @@ quant::QuantizeOptions options_of(const QuantizeOptions& own) {
   options.adjusting.seed = own.seed;
   options.adjusting.threads = threads_of(own.threads);
   options.target = own.target;
+  options.calibration.options.codes = quant::activation_codes(own.target, own.bits);
   return options;
 }
 

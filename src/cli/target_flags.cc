@@ -52,7 +52,7 @@ quant::TargetOptions target_options_of(const Flags& flags) {
 quant::Codes activation_codes_of(const Flags& flags, int bits) {
   if (flags.given("activations"))
     return flags.text("activations") == "affine" ? quant::Codes::Affine : quant::Codes::Symmetric;
-  return flags.text("target") == "kvant" && bits == 8 ? quant::Codes::Affine : quant::Codes::Symmetric;
+  return quant::activation_codes(flags.text("target"), bits);
 }
 
 int target_opset(const Flags& flags) {

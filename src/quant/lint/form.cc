@@ -45,7 +45,7 @@ std::string form_of(const ir::Quantized& pair, bool constant) {
 }  // namespace
 
 void find_foreign_form(const Graph& graph, std::vector<Finding>& findings) {
-  const bool ort = is_for_onnxruntime(graph);
+  const bool ort = is_for_onnxruntime(graph), any_codes = takes_any_codes(graph);
   for (const NodeId id : graph.topological_order()) {
     if (!ir::is_dequantize(graph.node(id))) continue;
     const auto pair = ir::quantized_behind(graph, graph.node(id).outputs[0]);
@@ -57,7 +57,7 @@ void find_foreign_form(const Graph& graph, std::vector<Finding>& findings) {
                           "write it as float (--fix does)"});
     }
     const std::string form = form_of(*pair, constant);
-    if (form.empty() || (ort && pair->params.per_tensor())) continue;
+    if (form.empty() || (any_codes && pair->params.per_tensor())) continue;
     const bool exact = pair->params.dtype == DType::UInt8 && pair->params.zero_point_at(0) == 128;
     findings.push_back({"", label(graph, id), form,
                         exact ? "shift the codes by 128, which is exact (--fix does)"

@@ -21,6 +21,11 @@ bool is_for_onnxruntime(const Graph& graph) {
   return found != graph.metadata.end() && found->second == "onnxruntime";
 }
 
+bool takes_any_codes(const Graph& graph) {
+  const auto found = graph.metadata.find(std::string(kTargetKey));
+  return found != graph.metadata.end() && found->second != "tensorrt";
+}
+
 std::optional<ir::Quantized> pair_at(const Graph& graph, const Node& node, size_t index) {
   if (index >= node.inputs.size() || node.inputs[index] == kNone) return std::nullopt;
   return ir::quantized_behind(graph, node.inputs[index]);

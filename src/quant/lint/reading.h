@@ -13,6 +13,8 @@ namespace kvant::quant {
 
 // Whether the metadata says that the model has onnxruntime's form.
 bool is_for_onnxruntime(const ir::Graph& graph);
+// Whether it is of a target whose activations may be uint8 with any zero point.
+bool takes_any_codes(const ir::Graph& graph);
 
 // The pair or lone DQ behind input `index`, if there is one.
 std::optional<ir::Quantized> pair_at(const ir::Graph& graph, const ir::Node& node, size_t index);

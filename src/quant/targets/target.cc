@@ -50,6 +50,10 @@ TargetReport convert(ir::Graph& graph, const ir::OpTable& ops, const Target& tar
                 });
 }
 
+Codes activation_codes(std::string_view target, int bits) {
+  return target == "kvant" && bits == 8 ? Codes::Affine : Codes::Symmetric;
+}
+
 std::vector<std::string> outputs_to_calibrate(const ir::Graph& graph, const Target& target) {
   return target.name == "onnxruntime" ? outputs_without_scale(graph) : std::vector<std::string>{};
 }

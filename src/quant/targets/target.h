@@ -61,6 +61,10 @@ const Target& target_named(std::string_view name);
 inline constexpr std::string_view kTargetKey = "kvant.target";
 inline constexpr std::string_view kOutputScalesKey = "kvant.output_scales";
 
+// The codes of activations that a new model for `target` gets: affine where the runtime takes any zero point
+// and is no slower for it. Below 8 bits always symmetric.
+Codes activation_codes(std::string_view target, int bits);
+
 // Rewrites a typed Q/DQ graph for `target` and checks it as the runtime would; types are inferred anew.
 // Fails, naming the node, on what the runtime refuses and what cannot be rewritten exactly.
 TargetReport convert(ir::Graph& graph, const ir::OpTable& ops, const Target& target,

@@ -113,6 +113,13 @@ const %xs: f32[] = {0.03} const %ys: f32[] = {0.017} const %z: i8[] = {0}
 output %y
 )";
 
+TEST(Targets, ActivationCodesOfANewModel) {
+  EXPECT_EQ(activation_codes("kvant", 8), Codes::Affine);
+  EXPECT_EQ(activation_codes("kvant", 4), Codes::Symmetric);
+  EXPECT_EQ(activation_codes("tensorrt", 8), Codes::Symmetric);
+  EXPECT_EQ(activation_codes("onnxruntime", 8), Codes::Symmetric);
+}
+
 TEST(Targets, OnnxruntimeGetsAPairBeforeTheReluAndAnIntegerBias) {
   const ir::Graph before = graph_of(kConvRelu);
   ir::Graph after = before;
