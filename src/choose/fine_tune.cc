@@ -14,7 +14,8 @@
 namespace kvant::choose {
 namespace {
 
-constexpr int64_t kImages = 10'000, kMostEpochs = 40;
+constexpr int64_t kImages = 5'000, kMostEpochs = 20;
+constexpr int64_t kBatch = 128, kLeastBatch = 16, kStepsAnEpoch = 16;
 
 // Labels play no part, so that only the teacher's word is needed and one image of a class is enough.
 train::TrainOptions options_of(const FineTuneOptions& options, const ir::Graph& floats, int64_t epochs) {
@@ -22,6 +23,7 @@ train::TrainOptions options_of(const FineTuneOptions& options, const ir::Graph& 
   result.epochs = epochs;
   result.learning_rate = options.learning_rate;
   result.final_learning_rate = options.learning_rate * 0.01;
+  result.clip_norm = 1;
   result.teacher = &floats;
   result.distill_weight = 1;
   result.best_by = train::BestBy::Divergence;
@@ -35,6 +37,11 @@ train::TrainOptions options_of(const FineTuneOptions& options, const ir::Graph& 
 FineTuning::FineTuning(const data::Dataset& dataset, data::LoaderOptions loader, FineTuneOptions options)
     : training_(dataset), tuning_(dataset), loader_(std::move(loader)), options_(std::move(options)) {
   std::tie(training_, tuning_) = training_parts(dataset);
+  if (options_.batch == 0) {
+    options_.batch = kBatch;
+    while (options_.batch > kLeastBatch && training_.size() / options_.batch < kStepsAnEpoch)
+      options_.batch /= 2;
+  }
   options_.batch = std::min(options_.batch, training_.size());
   if (options_.epochs == 0) {
     const int64_t size = training_.size();

@@ -14,9 +14,9 @@
 namespace kvant::choose {
 
 struct FineTuneOptions {
-  int64_t epochs = 0;  // at most; 0: as many as show it 10,000 images, 40 at most
-  int64_t batch = 32;
-  double learning_rate = 0.001;
+  int64_t epochs = 0;  // at most; 0: as many as show it 5,000 images, 20 at most
+  int64_t batch = 0;   // 0: 128, but down to 16 where an epoch would have less than 16 steps
+  double learning_rate = 0.0005;
   uint64_t seed = 0;
   int threads = 0;                   // 0: the cores available
   std::filesystem::path checkpoint;  // kept until the caller removes it; empty: none

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "choose/model_workshop.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -36,7 +38,9 @@ std::vector<Variant> variants_of(const std::vector<std::string>& calibrators,
   if (repair.empty() || calibrators.empty()) return variants;
   const auto robust = std::ranges::find(calibrators, "auto");
   const std::string calibrator = robust != calibrators.end() ? *robust : calibrators.back();
-  variants.push_back({calibrator + " + repair", calibrator, repair});
+  const bool automatic = repair.size() == 1 && repair[0] == quant::kAutoAdjust;
+  const std::string steps = automatic ? "repair" : fmt::format("{}", fmt::join(repair, " + "));
+  variants.push_back({calibrator + " + " + steps, calibrator, repair});
   return variants;
 }
 

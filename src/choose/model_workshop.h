@@ -30,7 +30,7 @@ struct Variant {
 };
 
 // The calibrators in their order with the default steps, then, where `repair` holds any, the last of them
-// called "auto" (else the last) with these steps.
+// called "auto" (else the last) with these steps. Names tell what is done: they are what a state remembers.
 std::vector<Variant> variants_of(const std::vector<std::string>& calibrators,
                                  const std::vector<std::string>& repair);
 
@@ -41,7 +41,7 @@ struct WorkshopOptions {
   FineTuneOptions tuning;
   uint64_t seed = 0;
   int threads = 1;
-  int64_t layer_samples = 128;         // of the calibration samples that layers are measured on, at most
+  int64_t layer_samples = 64;          // of the calibration samples that layers are measured on, at most
   std::filesystem::path layers_state;  // where that goes on from; empty: nowhere
   bool resume = false;
 };

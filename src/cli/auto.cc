@@ -27,7 +27,6 @@ fs::path output_of(const Flags& flags) {
   fs::path output = flags.path("output");
   std::error_code ignored;
   if (!fs::is_directory(output, ignored) && output.extension() == ".onnx") return output;
-  fs::create_directories(output, ignored);
   return output / (flags.path("MODEL").stem().string() + ".auto.onnx");
 }
 
@@ -95,8 +94,8 @@ std::string conditions(const Flags& flags, const choose::DataParts& data,
   std::string text =
       fmt::format("{} {} {} {} {} {}", data.calibration.spec(), data.calibration.size(), data.training.size(),
                   data.scoring.spec(), data.scoring.size(), data::to_text(preprocess));
-  for (const char* name : {"batch", "calibrators", "adjust", "seed", "time-batch", "iterations", "epochs",
-                           "lr", "mode", "case", "attention"}) {
+  for (const char* name :
+       {"batch", "seed", "time-batch", "iterations", "epochs", "lr", "mode", "case", "attention"}) {
     text += fmt::format(" {}={}", name, fmt::join(flags.texts(name), ","));
   }
   if (flags.given("spec")) text += read_text(flags.path("spec"));
@@ -196,7 +195,6 @@ choose::DataParts data_of(const Flags& flags, std::string& notes) {
 Result run(const Flags& flags, Progress& progress) {
   const choose::SearchOptions search_options = search_options_of(flags);
   const fs::path output = output_of(flags);
-  require_writable(output);
   const choose::WorkshopOptions workshop_options = workshop_options_of(flags, output);
   ir::Graph graph = read_graph(flags.path("MODEL"));
   formats::require_finite_weights(graph);
@@ -205,6 +203,9 @@ Result run(const Flags& flags, Progress& progress) {
   const choose::DataParts data = data_of(flags, notes);
   const data::LoaderOptions loader = loader_options(flags, graph, preprocess);
   graph.metadata[std::string(data::kPreprocessKey)] = data::to_text(preprocess);
+  std::error_code refused;
+  if (output != flags.path("output")) fs::create_directories(output.parent_path(), refused);
+  require_writable(output);
   choose::SearchState state(beside(output, ".auto"),
                             choose::fingerprint(graph, conditions(flags, data, preprocess)),
                             flags.on("resume"));
@@ -277,8 +278,8 @@ std::vector<Flag> search_flags() {
        .fallback = "0.25"},
       {.name = "epochs",
        .value = "N",
-       .help = "of training, at most (default: 10,000 images' worth, 40 at most)"},
-      {.name = "lr", .value = "X", .help = "learning rate of training", .fallback = "0.001"},
+       .help = "of training, at most (default: 5,000 images' worth, 20 at most)"},
+      {.name = "lr", .value = "X", .help = "learning rate of training", .fallback = "0.0005"},
       {.name = "batch", .value = "N", .help = "images at a time", .fallback = "32"},
       {.name = "time-batch", .value = "N", .help = "batch size of the timed plans", .fallback = "1"},
       {.name = "iterations", .value = "N", .help = "timed runs of each plan", .fallback = "100"},

@@ -2,14 +2,17 @@
 """kvant auto: stops where it may, says what it tried, goes on from its state, writes nothing that loses too much."""
 import json
 import os
+import signal
 import struct
+import subprocess
+import time
 import zipfile
 
-from kvant_run import FASHION, Checks, kvant, kvant_json, scratch, skip
+from kvant_run import FASHION, KVANT, Checks, kvant, kvant_json, scratch, skip
 
 MODEL = os.path.join(os.path.dirname(__file__), "..", "models", "fashion_resnet8.onnx")
 PREPROCESS = ["--preprocess", "scale", "--mean", "0.286", "--std", "0.353"]
-QUICK = ["--samples", "64", "--iterations", "10", "--threads", "2", *PREPROCESS]
+QUICK = ["--samples", "64", "--iterations", "10", "--threads", "1", *PREPROCESS]
 FIELDS = {"name", "stage", "float_layers", "top1", "agreement", "drop", "relative_error", "latency_ms", "float_latency_ms",
           "speedup", "front", "verdict", "seconds"}
 
@@ -72,10 +75,37 @@ def main():
         c.that(any(name.startswith("mixed ") for name in names), f"{names}")
         c.that(not os.path.exists(at("short.onnx.auto.layers")), "the layers' state was left behind")
 
+        # Training comes last, and where it cannot be it says so.
+        last = ["auto", MODEL, "--data", f"idx:{FASHION}#test", "--holdout", "0.5", *QUICK, "--by", "agreement", "--max-drop", "0",
+                "--calibrators", "max", "--adjust", "none", "--no-mixed", "--epochs", "1", "-o", at("last.onnx"), "--json", "--quiet"]
+        none = json.loads(kvant(*last, check=False, env={**os.environ, "KVANT_TRAIN_PLUGIN": at("nowhere.so")}).stdout)
+        if none["tried"][1]["drop"] > 0 and none["tried"][1]["speedup"] > 1:
+            c.that([s["name"] for s in none["skipped"]] == ["qat"] and "plug-in" in none["skipped"][0]["reason"], f"{none['skipped']}")
+            trained = json.loads(kvant(*last, "--resume", check=False).stdout)
+            if not trained["skipped"]:  # the plug-in is here
+                qat = trained["tried"][-1]
+                c.that(qat["stage"] == "qat" and qat["agreement"] > 0.9, f"{qat}")
+                c.that(os.path.exists(at("last.onnx.auto.ckpt")) != trained["met"], "the checkpoint stays just as long as it is needed")
+
+        # Ctrl-C leaves what was measured, and nothing half written.
+        stopped = ["auto", MODEL, *data, "--max-drop", "0", "--by", "agreement", "--no-qat", "-o", at("stopped.onnx")]
+        running = subprocess.Popen([KVANT, *stopped, "--quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for _ in range(600):
+            if os.path.exists(at("stopped.onnx.auto")) or running.poll() is not None:
+                break
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        said = running.communicate(timeout=60)[1]
+        c.that(running.returncode == 130 and "stopped on request" in said, f"Ctrl-C: {running.returncode} {said}")
+        c.that(not os.path.exists(at("stopped.onnx")), "Ctrl-C left a model")
+        before = json.load(open(at("stopped.onnx.auto")))["measured"]
+        after = json.loads(kvant(*stopped, "--resume", "--budget", "0.00001", "--json", "--quiet", check=False).stdout)
+        c.that("float" in before and after["tried"][0]["latency_ms"] == before["float"]["ms"], f"{before.keys()} {after['tried']}")
+
         # Without labels it is agreement, and a part of the data is held out.
         bare = at("bare.npz")
         write_images(bare, 40)
-        done = kvant("auto", MODEL, "--data", "npz:" + bare, "--max-drop", "100", "--iterations", "5", "--threads", "2", "--json",
+        done = kvant("auto", MODEL, "--data", "npz:" + bare, "--max-drop", "100", "--iterations", "5", "--threads", "1", "--json",
                      "--quiet", "-o", at("folder/"))
         found = json.loads(done.stdout)
         c.that("agreement with it" in done.stderr and found["by"] == "agreement", done.stderr)
@@ -94,6 +124,7 @@ def main():
         refuse("two samples", [MODEL, "--data", "npz:" + at("two.npz"), "--max-drop", "1"], r"2 samples are too few to hold out")
         kvant("quantize", MODEL, "--data", f"idx:{FASHION}#train", "--samples", "8", *PREPROCESS, "-o", at("q.onnx"))
         refuse("quantized", [at("q.onnx"), *data, "--max-drop", "1"], r"quantized already: auto starts from the float model")
+        c.refused("no folder", ["auto", MODEL, *data, "--max-drop", "1", "-o", "/proc/nobody"], r"/proc/nobody")
         os.rename(at("short.onnx.auto"), at("refused.onnx.auto"))
         refuse("other search", [MODEL, *data, "--max-drop", "1", "--resume"], r"another model, other data or other options")
     c.end()
