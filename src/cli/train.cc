@@ -15,12 +15,13 @@ namespace kvant::cli {
 namespace {
 
 // Recipes: a float model from scratch, and the fine-tuning of a QDQ model (qdq-rules 9.3: a hundredth of the
-// rate, half a cosine, ranges kept).
+// rate, half a cosine, ranges kept). Folded batch norms leave gradients of very different sizes from network
+// to network: a bound on their norm lets one rate do for all.
 struct Recipe {
-  std::string epochs, learning_rate, warmup, weight_decay;
+  std::string epochs, learning_rate, warmup, weight_decay, clip_norm;
 };
-const Recipe kFromScratch = {"10", "0.1", "0.5", "0.0005"};
-const Recipe kFineTune = {"2", "0.001", "0", "0.0001"};
+const Recipe kFromScratch = {"10", "0.1", "0.5", "0.0005", "0"};
+const Recipe kFineTune = {"2", "0.001", "0", "0.0001", "1"};
 
 constexpr int64_t kBatch = 128;
 // Fine-tuning on few images: smaller batches, down to kLeastBatch, until an epoch has so many steps.
@@ -100,7 +101,7 @@ train::TrainOptions options_of(const Flags& flags, bool qdq, const std::filesyst
   options.weight_decay = real_or(flags, "weight-decay", recipe.weight_decay, 0, 1);
   options.momentum = flags.real("momentum", 0, 1);
   options.label_smoothing = flags.real("label-smoothing", 0, 0.99);
-  options.clip_norm = flags.real("clip-norm", 0, 1e9);
+  options.clip_norm = real_or(flags, "clip-norm", recipe.clip_norm, 0, 1e9);
   options.nesterov = flags.on("nesterov");
   if (flags.on("freeze-bn")) options.freeze_batch_norm = 0;
   if (flags.given("freeze-batch-norm")) options.freeze_batch_norm = flags.real("freeze-batch-norm", 0, 1e6);
@@ -282,7 +283,10 @@ std::vector<Flag> schedule_flags() {
       {.name = "momentum", .value = "X", .help = "of SGD", .fallback = "0.9"},
       {.name = "nesterov", .value = "", .help = "Nesterov's form of momentum"},
       {.name = "label-smoothing", .value = "X", .help = "share given to the other classes", .fallback = "0"},
-      {.name = "clip-norm", .value = "X", .help = "largest gradient norm, 0: none", .fallback = "0"},
+      {.name = "clip-norm",
+       .value = "X",
+       .help = fmt::format("largest gradient norm, 0: none (default {}; QDQ {})", kFromScratch.clip_norm,
+                           kFineTune.clip_norm)},
   };
 }
 
