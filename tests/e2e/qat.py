@@ -78,7 +78,7 @@ def main():
         refuse("best by a teacher that is not there", ["--holdout", "0.1", "--best-by", "agreement"], r"needs a teacher \(--distill\)")
         refuse("teacher's weight", ["--distill", MODEL, "--distill-weight", "2"], r"--distill-weight", 2)
         refuse("keep", ["--keep", "first"], r"--keep", 2)
-        refuse("learning rate that diverges", ["--lr", "1000", "--ranges", "last"], r"training diverged: the loss is")
+        refuse("learning rate that diverges", ["--clip-norm", "0", "--lr", "1000", "--ranges", "last"], r"training diverged: the loss is")
         c.refused("no labels", ["train", qdq, *unlabelled, "-o", out], r"the training images have no labels; give a teacher \(--distill\)",
                   outputs=[out, out + ".ckpt"])
         c.refused("no labels for validation", ["train", qdq, *TRAIN, "--val", "npz:" + bare, "-o", out],
