@@ -14,7 +14,7 @@
 namespace kvant::choose {
 namespace {
 
-constexpr int64_t kImages = 5'000, kMostEpochs = 20;
+constexpr int64_t kImages = 5'000, kMostEpochs = 20, kMostSamples = 20'000;
 constexpr int64_t kBatch = 128, kLeastBatch = 16, kStepsAnEpoch = 16;
 
 // Labels play no part, so that only the teacher's word is needed and one image of a class is enough.
@@ -37,6 +37,7 @@ train::TrainOptions options_of(const FineTuneOptions& options, const ir::Graph& 
 FineTuning::FineTuning(const data::Dataset& dataset, data::LoaderOptions loader, FineTuneOptions options)
     : training_(dataset), tuning_(dataset), loader_(std::move(loader)), options_(std::move(options)) {
   std::tie(training_, tuning_) = training_parts(dataset);
+  if (options_.epochs == 0) training_ = training_.spread(kMostSamples);
   if (options_.batch == 0) {
     options_.batch = kBatch;
     while (options_.batch > kLeastBatch && training_.size() / options_.batch < kStepsAnEpoch)

@@ -14,7 +14,7 @@
 namespace kvant::choose {
 
 struct FineTuneOptions {
-  int64_t epochs = 0;  // at most; 0: as many as show it 5,000 images, 20 at most
+  int64_t epochs = 0;  // at most; 0: as many as show it 5,000 images, 20 at most, of no more than 20,000
   int64_t batch = 0;   // 0: 128, but down to 16 where an epoch would have less than 16 steps
   double learning_rate = 0.0005;
   uint64_t seed = 0;

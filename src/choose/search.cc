@@ -151,6 +151,12 @@ class Search {
     return high;
   }
 
+  bool tried(const std::string& variant, const std::set<std::string>& floats) const {
+    const std::string key = Recipe{.stage = Stage::Mixed, .variant = variant, .floats = floats}.key();
+    return std::any_of(outcome_.trials.begin(), outcome_.trials.end(),
+                       [&](const Trial& t) { return t.recipe.key() == key; });
+  }
+
   // From the `count` first units, those that cost most time for what they save go back first.
   void give_back(const std::string& variant, size_t count) {
     std::vector<Unit> kept(units_.begin(), units_.begin() + static_cast<std::ptrdiff_t>(count));
@@ -160,6 +166,7 @@ class Search {
       if (kept[i].extra_ms <= 0) continue;
       std::vector<Unit> fewer = kept;
       fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
+      if (tried(variant, layers_of(fewer, fewer.size()))) continue;  // and was no better than what is kept
       ++tries;
       const Trial& t = trial(attempt_mixed(variant, layers_of(fewer, fewer.size()), fewer.size()));
       const bool better =
