@@ -85,7 +85,7 @@ class Bench:
         out = self.at(f"{name}.{row}.qdq.onnx")
         result = self.kvant("quantize", self.float_model(name, network), *self.images(network, "calibrate"),
                             "--samples", str(network["calibration_images"]), *network["preprocess"],
-                            "--calibrator", calibrator, "--adjust", adjust, "-o", out)
+                            "--calibrator", calibrator, "--adjust", adjust, "--target", "kvant", "-o", out)
         return out, {"adjust": result.get("adjust", []), "seconds": result["seconds"]}
 
     def fine_tune(self, name, network):
@@ -94,9 +94,8 @@ class Bench:
             self.quantize(name, network, "repair")
         teacher = self.float_model(name, network)
         holdout = ["--holdout", "0.1" if network["data"] == "imagenet-sample" else "0.02"]
-        best_by = ["--best-by", "teacher"] if network["data"] == "imagenet-sample" else []
         result = self.kvant("train", start, *self.images(network, "calibrate"), "--samples", "all", *network["qat"],
-                            *holdout, *best_by, "--distill", teacher, "--resume", "-o", out)
+                            *holdout, "--distill", teacher, "--resume", "-o", out)
         return out, {"images_per_second": result["images_per_second"]}
 
     def by_onnxruntime(self, name, network):

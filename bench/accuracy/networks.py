@@ -14,11 +14,11 @@ CIFAR_AUGMENTED = ["--pad-crop", "4", "--flip"]
 
 # Photographs of ImageNet-1k classes: one a class, so the parts share no class and fine-tuning imitates the float network.
 IMAGENET = dict(data="imagenet-sample", calibrate="calibrate", evaluate="evaluate", calibration_images=250,
-                qat=["--epochs", "4", "--lr", "0.0005", "--batch", "16", "--distill-weight", "1", "--resized-crop", "0.6",
-                     "--flip", "--clip-norm", "1"])
+                qat=["--epochs", "4", "--lr", "0.0005", "--batch", "16", "--distill-weight", "1", "--clip-norm", "1"])
 # Labelled and large: fine-tuning uses labels and the float network.
 CIFAR10 = dict(data="cifar10", calibrate="train", evaluate="test", calibration_images=512,
-               qat=["--epochs", "2", "--lr", "0.005", "--batch", "128", "--distill-weight", "0.5", *CIFAR_AUGMENTED])
+               qat=["--epochs", "2", "--lr", "0.001", "--batch", "128", "--distill-weight", "0.5", "--clip-norm", "1",
+                    *CIFAR_AUGMENTED])
 
 NETWORKS = {
     "mobilenet-v1-0.75": dict(IMAGENET, file=f"{SHARED}/models/mobilenet_v1_0.75_224.onnx", preprocess=KERAS_TF),
