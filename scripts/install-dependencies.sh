@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(
-  g++ cmake ninja-build ccache make git clang-format-14
+  g++ cmake pkgconf ninja-build ccache make git clang-format-14
   libfmt-dev libprotobuf-dev protobuf-compiler libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libxxhash-dev
   libjpeg62-turbo-dev libpng-dev zlib1g-dev libzstd-dev zstd libdnnl-dev
   libtorch-dev libopenblas0-openmp
