@@ -41,7 +41,7 @@ function(kvant_module name)
     target_include_directories(kvant_${target} PUBLIC ${PROJECT_SOURCE_DIR}/src)
     target_link_libraries(kvant_${target} PUBLIC kvant_flags ${libraries})
     kvant_precompile(${name} kvant_${target})
-    if(name MATCHES "^(ir|ops|formats|engine)$" AND KVANT_FAST_BUILD)  # many small files that parse the same headers
+    if(name MATCHES "^(ir|ops|formats|engine|quant|zoo|choose|train)$" AND KVANT_FAST_BUILD)  # many small files that parse the same headers
       set_target_properties(kvant_${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
     endif()
   else()

@@ -16,7 +16,7 @@ using ir::ValueId;
 // Whose names, padding and input scaling.
 enum class Form { Keras, Official, Lite, Cifar };
 
-struct Stage {
+struct ScaledStage {
   int64_t channels, kernel, blocks, expansion, stride;
 };
 
@@ -25,9 +25,9 @@ struct Scaling {
   double width = 1.0, depth = 1.0;
 };
 
-constexpr Stage kStages[] = {{16, 3, 1, 1, 1},  {24, 3, 2, 6, 2},  {40, 5, 2, 6, 2}, {80, 3, 3, 6, 2},
-                             {112, 5, 3, 6, 1}, {192, 5, 4, 6, 2}, {320, 3, 1, 6, 1}};
-constexpr Stage kCifar[] = {
+constexpr ScaledStage kStages[] = {{16, 3, 1, 1, 1},  {24, 3, 2, 6, 2},  {40, 5, 2, 6, 2}, {80, 3, 3, 6, 2},
+                                   {112, 5, 3, 6, 1}, {192, 5, 4, 6, 2}, {320, 3, 1, 6, 1}};
+constexpr ScaledStage kCifarStages[] = {
     {16, 3, 1, 1, 1}, {24, 3, 2, 4, 2}, {40, 5, 2, 4, 2}, {64, 3, 2, 4, 1}, {96, 5, 2, 4, 1}};
 
 // Channels scaled by `width`, as a multiple of 8 that loses less than a tenth.
@@ -45,12 +45,12 @@ class EfficientNet {
  public:
   EfficientNet(Builder& b, const Scaling& scaling) : b_(b), form_(scaling.form), scaling_(scaling) {}
 
-  void build(std::span<const Stage> stages, int64_t first, int64_t first_stride, int64_t last) {
+  void build(std::span<const ScaledStage> stages, int64_t first, int64_t first_stride, int64_t last) {
     if (form_ != Form::Cifar) b_.set_batch_norm({.epsilon = 1e-3f, .momentum = 0.99f});
     ValueId x = conv_block("", "stem", normalized_input(), {.out = first, .stride = first_stride});
     int64_t index = 0;
     for (size_t stage = 0; stage < stages.size(); ++stage) {
-      const Stage& s = stages[stage];
+      const ScaledStage& s = stages[stage];
       const auto blocks = static_cast<int64_t>(std::ceil(scaling_.depth * static_cast<double>(s.blocks)));
       for (int64_t i = 0; i < blocks; ++i, ++index) {
         x = block(prefix(stage, i, index), x, s, i == 0 ? s.stride : 1);
@@ -156,7 +156,7 @@ class EfficientNet {
   }
 
   // [1x1 expand ->] depthwise -> [squeeze and excite ->] 1x1 project [+ x]
-  ValueId block(const std::string& p, ValueId x, const Stage& stage, int64_t stride) {
+  ValueId block(const std::string& p, ValueId x, const ScaledStage& stage, int64_t stride) {
     const int64_t in = b_.channels(x);
     const int64_t out = scaled(stage.channels, scaling_.width);
     const int64_t wide = in * stage.expansion;
@@ -185,6 +185,8 @@ void keras_efficientnet_b3(Builder& b) { image_net(b, {.form = Form::Keras, .wid
 void tf_efficientnet_b0(Builder& b) { image_net(b, {.form = Form::Official}); }
 void tf_efficientnet_b3(Builder& b) { image_net(b, {.form = Form::Official, .width = 1.2, .depth = 1.4}); }
 void efficientnet_lite0(Builder& b) { image_net(b, {.form = Form::Lite}); }
-void efficientnet_cifar(Builder& b) { EfficientNet(b, {.form = Form::Cifar}).build(kCifar, 16, 1, 320); }
+void efficientnet_cifar(Builder& b) {
+  EfficientNet(b, {.form = Form::Cifar}).build(kCifarStages, 16, 1, 320);
+}
 
 }  // namespace kvant::zoo

@@ -8,7 +8,7 @@
 namespace kvant::quant {
 namespace {
 
-constexpr std::string_view kFormat = "kvant-calibration 1\n";
+constexpr std::string_view kCheckpointFormat = "kvant-calibration 1\n";
 
 uint64_t checksum(std::string_view bytes) {
   Fingerprint sum;
@@ -27,7 +27,7 @@ void save_checkpoint(const CalibrationCheckpoint& checkpoint, const std::filesys
   content.text(checkpoint.state);
   StateWriter sum;
   sum.number(checksum(content.bytes()));
-  write_text(path, std::string(kFormat) + content.bytes() + sum.bytes());
+  write_text(path, std::string(kCheckpointFormat) + content.bytes() + sum.bytes());
 }
 
 std::optional<CalibrationCheckpoint> load_checkpoint(const std::filesystem::path& path) {
@@ -36,8 +36,8 @@ std::optional<CalibrationCheckpoint> load_checkpoint(const std::filesystem::path
   return noting([&] { return "while reading " + path.string(); },
                 [&] {
                   const std::string bytes = read_text(path);
-                  if (!bytes.starts_with(kFormat)) fail("this is no checkpoint of a calibration");
-                  const std::string_view content = std::string_view(bytes).substr(kFormat.size());
+                  if (!bytes.starts_with(kCheckpointFormat)) fail("this is no checkpoint of a calibration");
+                  const std::string_view content = std::string_view(bytes).substr(kCheckpointFormat.size());
                   StateReader in(content);
                   CalibrationCheckpoint checkpoint;
                   checkpoint.task = in.number();

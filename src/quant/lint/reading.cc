@@ -33,7 +33,7 @@ std::optional<ir::Quantized> pair_at(const Graph& graph, const Node& node, size_
 
 namespace {
 
-constexpr std::string_view kMoves[] = {
+constexpr std::string_view kMoversBehindPair[] = {
     "MaxPool", "Reshape",  "Flatten", "Squeeze",      "Unsqueeze",    "Transpose",
     "Slice",   "Split",    "Gather",  "Expand",       "Tile",         "Pad",
     "Relu",    "Identity", "Dropout", "DepthToSpace", "SpaceToDepth", "GlobalMaxPool"};
@@ -50,7 +50,8 @@ bool is_quantized_tensor(const Graph& graph, ValueId value, int depth) {
     return std::all_of(producer->inputs.begin(), producer->inputs.end(),
                        [&](ValueId input) { return is_quantized_tensor(graph, input, depth + 1); });
   }
-  const bool moves = std::find(std::begin(kMoves), std::end(kMoves), producer->op) != std::end(kMoves);
+  const bool moves = std::find(std::begin(kMoversBehindPair), std::end(kMoversBehindPair), producer->op) !=
+                     std::end(kMoversBehindPair);
   return moves && is_quantized_tensor(graph, producer->inputs[0], depth + 1);
 }
 

@@ -39,7 +39,7 @@ constexpr std::string_view kMovers[] = {"Flatten",   "Reshape", "Squeeze", "Unsq
                                         "Transpose", "MaxPool", "Slice",   "Identity"};
 
 template <size_t N>
-bool one_of(const Node& node, const std::string_view (&names)[N]) {
+bool is_one_of(const Node& node, const std::string_view (&names)[N]) {
   return std::find(std::begin(names), std::end(names), node.op) != std::end(names);
 }
 
@@ -50,7 +50,7 @@ ir::ValueId result_end(const Graph& graph, NodeId id) {
     const std::vector<ir::Use>& uses = graph.value(value).uses;
     if (uses.size() != 1 || graph.is_output(value)) break;
     const Node& reader = graph.node(uses[0].node);
-    if (uses[0].index != 0 || !one_of(reader, kMovers)) break;
+    if (uses[0].index != 0 || !is_one_of(reader, kMovers)) break;
     value = epilogue_end(graph, uses[0].node);
   }
   return value;
@@ -61,7 +61,7 @@ ir::ValueId result_end(const Graph& graph, NodeId id) {
 void find_open_sandwich(const Graph& graph, std::vector<Finding>& findings) {
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);
-    if (!one_of(node, kSandwiches) || !reads_pairs_only(graph, node)) continue;
+    if (!is_one_of(node, kSandwiches) || !reads_pairs_only(graph, node)) continue;
     const Readers readers = readers_of(graph, result_end(graph, id));
     if (!readers.quantizers.empty()) continue;
     const std::string reader = readers.others.empty() ? "nobody" : readers.others.front();
@@ -100,7 +100,7 @@ void find_concat_scales(const Graph& graph, std::vector<Finding>& findings) {
 void find_float_island(const Graph& graph, std::vector<Finding>& findings) {
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);
-    if (!one_of(node, kIslands) || !reads_pairs_only(graph, node)) continue;
+    if (!is_one_of(node, kIslands) || !reads_pairs_only(graph, node)) continue;
     const Readers readers = readers_of(graph, node.outputs[0]);
     if (readers.quantizers.empty() || !readers.others.empty()) continue;
     findings.push_back({"", label(graph, id),

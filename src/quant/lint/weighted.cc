@@ -15,13 +15,13 @@ using ir::ValueId;
 namespace {
 
 // A constant behind a pair, or codes that are one.
-bool is_constant_pair(const Graph& graph, const ir::Quantized& pair) {
+bool pairs_constant(const Graph& graph, const ir::Quantized& pair) {
   return graph.is_constant(pair.codes) || (pair.source != ir::kNone && graph.is_constant(pair.source));
 }
 
 bool is_constant_operand(const Graph& graph, ValueId value) {
   const auto pair = ir::quantized_behind(graph, value);
-  return graph.is_constant(value) || (pair && is_constant_pair(graph, *pair));
+  return graph.is_constant(value) || (pair && pairs_constant(graph, *pair));
 }
 
 }  // namespace
@@ -50,7 +50,7 @@ int64_t fold_lone_weights(Graph& graph) {
     const Node& node = graph.node(id);
     if (!is_weighted(node) || is_quantized_tensor(graph, node.inputs[0])) continue;
     const auto pair = pair_at(graph, node, 1);
-    if (!pair || !is_constant_pair(graph, *pair)) continue;
+    if (!pair || !pairs_constant(graph, *pair)) continue;
     const Tensor codes = graph.is_constant(pair->codes)
                              ? *graph.constant(pair->codes)
                              : quantize(*graph.constant(pair->source), pair->params);

@@ -61,10 +61,11 @@ bool computes_in_integers(const Graph& graph, const Node& node) {
 }
 
 // Operators that onnxruntime computes on codes when all they read is quantized and a Q reads their result.
-constexpr std::string_view kSandwiches[] = {"Add", "Mul", "AveragePool", "GlobalAveragePool"};
+constexpr std::string_view kPairedOperators[] = {"Add", "Mul", "AveragePool", "GlobalAveragePool"};
 
 bool may_be_sandwich(const Node& node) {
-  return std::find(std::begin(kSandwiches), std::end(kSandwiches), node.op) != std::end(kSandwiches);
+  return std::find(std::begin(kPairedOperators), std::end(kPairedOperators), node.op) !=
+         std::end(kPairedOperators);
 }
 
 bool is_sandwich(const Graph& graph, const Node& node) {
@@ -74,12 +75,14 @@ bool is_sandwich(const Graph& graph, const Node& node) {
          });
 }
 
-constexpr std::string_view kMovers[] = {"Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "MaxPool"};
+constexpr std::string_view kMoversBeforePair[] = {"Flatten",   "Reshape",   "Squeeze",
+                                                  "Unsqueeze", "Transpose", "MaxPool"};
 
 // Relu, Clip with constant bounds and data movement: they commute with any Q that has a code for 0, because Q
 // does not decrease and gives back the code of what DQ made.
 bool commutes(const Graph& graph, const Node& node) {
-  if (node.op == "Relu" || std::find(std::begin(kMovers), std::end(kMovers), node.op) != std::end(kMovers))
+  if (node.op == "Relu" || std::find(std::begin(kMoversBeforePair), std::end(kMoversBeforePair), node.op) !=
+                               std::end(kMoversBeforePair))
     return node.outputs.size() == 1;
   if (node.op != "Clip") return false;
   for (size_t i = 1; i < node.inputs.size(); ++i) {

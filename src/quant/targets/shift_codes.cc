@@ -21,11 +21,11 @@ using ir::NodeId;
 using ir::ValueId;
 
 // Operators that move or pick codes and bring none of their own.
-constexpr std::string_view kMovers[] = {"MaxPool", "Reshape", "Transpose", "Flatten",
-                                        "Squeeze", "Slice",   "Unsqueeze", "Identity"};
+constexpr std::string_view kCodeMovers[] = {"MaxPool", "Reshape", "Transpose", "Flatten",
+                                            "Squeeze", "Slice",   "Unsqueeze", "Identity"};
 
 bool moves_codes(const Node& node) {
-  return std::find(std::begin(kMovers), std::end(kMovers), node.op) != std::end(kMovers);
+  return std::find(std::begin(kCodeMovers), std::end(kCodeMovers), node.op) != std::end(kCodeMovers);
 }
 
 enum class Codes { All, Activations };
