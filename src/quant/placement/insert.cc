@@ -30,12 +30,12 @@ std::optional<ir::Quantized> shareable_pair(const Graph& graph, ValueId value) {
   return std::nullopt;
 }
 
-using Readers = std::map<ValueId, std::vector<Sites::Key>>;
+using PairReaders = std::map<ValueId, std::vector<Sites::Key>>;
 
 // Tensors that get a pair or are read through one that is there, with the sites that read them (none for an
 // output that no site reads).
-Readers activations(const Sites& sites) {
-  Readers result;
+PairReaders activations(const Sites& sites) {
+  PairReaders result;
   for (const auto& [key, site] : sites.all()) {
     if (site.weight || site.present) continue;
     result[sites.graph().node(key.first).inputs[static_cast<size_t>(key.second)]].push_back(key);
@@ -46,7 +46,7 @@ Readers activations(const Sites& sites) {
 
 // The bits of the pair on `value`: the most that a weighted layer or a rule asks for among the readers of its
 // scale group.
-int pair_bits(const Sites& sites, const Readers& readers, ValueId value, int default_bits) {
+int pair_bits(const Sites& sites, const PairReaders& readers, ValueId value, int default_bits) {
   int bits = 0;
   for (const ValueId member : sites.scale_group(value)) {
     const auto found = readers.find(member);
@@ -142,7 +142,7 @@ class Inserter {
     return {.dtype = DType::Int8, .scale = {safe_scale(range.amax(), bits)}, .zero_point = {}};
   }
 
-  // Readers of `value` that are no part of a pair on it.
+  // PairReaders of `value` that are no part of a pair on it.
   std::vector<ir::Use> float_readers(ValueId value) const {
     std::vector<ir::Use> readers;
     const auto forms = ir::quantized_forms(graph_, value);
@@ -255,7 +255,7 @@ class Inserter {
   const Sites& sites_;
   const CalibrationTable& table_;
   int default_bits_;
-  Readers activations_;
+  PairReaders activations_;
   std::map<NodeId, int> bits_of_pair_;
 };
 
@@ -344,7 +344,7 @@ std::map<std::string, std::string> calibrators_of(const Sites& sites) {
 
 std::map<std::string, int> bits_of(const Sites& sites, int bits) {
   std::map<std::string, int> result;
-  const Readers readers = activations(sites);
+  const PairReaders readers = activations(sites);
   for (const auto& [value, keys] : readers) {
     if (!shareable_pair(sites.graph(), value))
       result[sites.graph().value(value).name] = pair_bits(sites, readers, value, bits);

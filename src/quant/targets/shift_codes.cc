@@ -28,7 +28,7 @@ bool moves_codes(const Node& node) {
   return std::find(std::begin(kCodeMovers), std::end(kCodeMovers), node.op) != std::end(kCodeMovers);
 }
 
-enum class Codes { All, Activations };
+enum class ShiftedCodes { All, Activations };
 
 struct Form {
   DType dtype;
@@ -153,7 +153,7 @@ class Shifter {
   std::map<std::pair<ValueId, ValueId>, ValueId> made_;
 };
 
-int64_t shift(Graph& graph, Form from, Form to, Codes which) {
+int64_t shift(Graph& graph, Form from, Form to, ShiftedCodes which) {
   std::set<ValueId> seen;
   std::vector<Region> regions;
   RegionFinder finder(graph, from);
@@ -164,7 +164,7 @@ int64_t shift(Graph& graph, Form from, Form to, Codes which) {
     if (seen.contains(codes)) continue;
     Region region = finder.around(codes);
     seen.insert(region.codes.begin(), region.codes.end());
-    if (!region.fits || (which == Codes::Activations && region.constant)) continue;
+    if (!region.fits || (which == ShiftedCodes::Activations && region.constant)) continue;
     regions.push_back(std::move(region));
   }
   Shifter shifter(graph, to, to.zero - from.zero);
@@ -178,7 +178,7 @@ constexpr Form kUInt8{DType::UInt8, 128};
 
 }  // namespace
 
-int64_t shift_to_int8(Graph& graph) { return shift(graph, kUInt8, kInt8, Codes::All); }
-int64_t shift_to_uint8(Graph& graph) { return shift(graph, kInt8, kUInt8, Codes::Activations); }
+int64_t shift_to_int8(Graph& graph) { return shift(graph, kUInt8, kInt8, ShiftedCodes::All); }
+int64_t shift_to_uint8(Graph& graph) { return shift(graph, kInt8, kUInt8, ShiftedCodes::Activations); }
 
 }  // namespace kvant::quant
