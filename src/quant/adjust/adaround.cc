@@ -30,7 +30,7 @@ constexpr int64_t kMomentBytes = int64_t{512} << 20;
 // Every so many samples one is not fitted to, but tells whether codes are better than nearest rounding.
 constexpr int64_t kCheckEvery = 4;
 
-struct Target {
+struct RoundedLayer {
   WeightedLayer layer;
   int64_t groups = 1, depth = 0, outputs = 0;  // outputs of one group
   std::vector<float> bias;
@@ -107,7 +107,7 @@ class AdaRound {
       const bool known = job_.reference->find_value(job_.graph.value(layer.result).name) != kNone;
       if (!own || !symmetric || !known || node.op == "ConvTranspose") continue;
       if (node.op == "Gemm" && node.attributes.real("alpha", 1.0f) != 1.0f) continue;
-      Target target;
+      RoundedLayer target;
       target.groups = layer.groups;
       target.outputs = layer.outputs / layer.groups;
       target.depth = layer.inputs / layer.groups * layer.inner;
@@ -126,7 +126,7 @@ class AdaRound {
   // Levels, divided where their moments would take too much memory.
   std::vector<std::vector<size_t>> stages_of_targets() const {
     std::vector<WeightedLayer> layers;
-    for (const Target& target : targets_) layers.push_back(target.layer);
+    for (const RoundedLayer& target : targets_) layers.push_back(target.layer);
     std::vector<std::vector<size_t>> stages;
     for (const std::vector<size_t>& level : levels_of(job_.graph, layers)) {
       int64_t bytes = kMomentBytes;
@@ -146,7 +146,7 @@ class AdaRound {
   // Second moments of what the layers read and should give.
   void observe(const std::vector<size_t>& stage, StagedRuns& actual, StagedRuns& expected) {
     for (const size_t i : stage) {
-      Target& target = targets_[i];
+      RoundedLayer& target = targets_[i];
       for (auto* problems : {&target.problems, &target.checks})
         problems->assign(static_cast<size_t>(target.groups), {.depth = target.depth});
     }
@@ -161,7 +161,7 @@ class AdaRound {
     }
   }
 
-  void add(Target& target, const Tensor& x, const Tensor& y, int64_t first_sample) {
+  void add(RoundedLayer& target, const Tensor& x, const Tensor& y, int64_t first_sample) {
     const auto rows = LayerRows::of(job_.graph, target.layer, x.shape());
     KVANT_CHECK(rows && rows->groups() == target.groups && rows->depth() == target.depth,
                 "rows of another layer");
@@ -206,7 +206,7 @@ class AdaRound {
   }
 
   // One group takes all threads; several are many small ones, which share them out.
-  void over_groups(const Target& target, const std::function<void(int64_t, ThreadPool&)>& work) {
+  void over_groups(const RoundedLayer& target, const std::function<void(int64_t, ThreadPool&)>& work) {
     if (target.groups == 1) return work(0, pool_);
     pool_.parallel_for(target.groups, [&](int64_t first, int64_t last) {
       ThreadPool alone(1);
@@ -215,12 +215,12 @@ class AdaRound {
   }
 
   // Codes by output and depth: the weight's own order for Conv and transposed Gemm, else turned.
-  int64_t weight_index(const Target& target, int64_t output, int64_t k) const {
+  int64_t weight_index(const RoundedLayer& target, int64_t output, int64_t k) const {
     if (target.layer.out_axis == 0) return output * target.depth + k;
     return k * target.layer.outputs + output;
   }
 
-  void solve(Target& target) {
+  void solve(RoundedLayer& target) {
     const std::vector<float> old = weight_values(job_.graph, target.layer);
     std::vector<float> fresh = old;
     const QuantParams& params = target.layer.pair->params;
@@ -273,7 +273,7 @@ class AdaRound {
 
   AdjustJob& job_;
   ThreadPool pool_;
-  std::vector<Target> targets_;
+  std::vector<RoundedLayer> targets_;
   int64_t changed_ = 0, weights_ = 0;
 };
 

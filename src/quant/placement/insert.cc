@@ -142,7 +142,7 @@ class Inserter {
     return {.dtype = DType::Int8, .scale = {safe_scale(range.amax(), bits)}, .zero_point = {}};
   }
 
-  // PairReaders of `value` that are no part of a pair on it.
+  // Readers of `value` that are no part of a pair on it.
   std::vector<ir::Use> float_readers(ValueId value) const {
     std::vector<ir::Use> readers;
     const auto forms = ir::quantized_forms(graph_, value);
