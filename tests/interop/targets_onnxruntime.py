@@ -117,8 +117,8 @@ def main():
         c.refused("float model", ["convert", MODEL, "-o", at("no.onnx")], "no Q/DQ pairs", outputs=[at("no.onnx")])
         c.refused("unknown target", ["convert", canonical, "--target", "tensorr", "-o", at("no.onnx")], "tensorrt",
                   status=2, outputs=[at("no.onnx")])
-        c.refused("activations elsewhere", ["convert", canonical, "--activations", "int8", "-o", at("no.onnx")],
-                  "goes with --target onnxruntime", status=2, outputs=[at("no.onnx")])
+        c.refused("activations elsewhere", ["convert", canonical, "--activations", "uint8", "-o", at("no.onnx")],
+                  "uint8 goes with --target onnxruntime, not with tensorrt", status=2, outputs=[at("no.onnx")])
     c.end()
 
 
