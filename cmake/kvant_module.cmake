@@ -66,7 +66,7 @@ function(kvant_test name)
   cmake_parse_arguments(arg "" "" "SOURCES;LIBRARIES;LABELS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} kvant_testing GTest::gmock GTest::gtest_main)
-  if(KVANT_FAST_BUILD AND NOT name MATCHES "^(cli|train_oracle)_test$")  # those have definitions or flags of their own
+  if(KVANT_FAST_BUILD AND NOT name MATCHES "^(cli|train_oracle|architecture)_test$")  # those have definitions or flags of their own
     target_precompile_headers(${name} REUSE_FROM kvant_testing_headers)
     target_compile_options(${name} PRIVATE -Wno-stringop-overflow -Wno-array-bounds)  # as there
   endif()
