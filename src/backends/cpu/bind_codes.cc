@@ -156,31 +156,28 @@ void check_lut(const engine::NodeView& view, const Operands& operands) {
 
 std::vector<std::string> lut_tactics(const engine::NodeView& view, std::string&) {
   check_lut(view, Operands(view));
-  return {"qlut_plain"};
-}
-
-template <class T>
-void look_up(const uint8_t* x, const T* table, T* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) y[i] = table[x[i]];
+  return isa_tactics("qlut");
 }
 
 std::unique_ptr<engine::Step> lut_load(const engine::NodeView& view, std::string_view tactic,
                                        std::vector<Tensor> packed) {
-  require(view, tactic == "qlut_plain", fmt::format("unknown tactic '{}'", tactic));
+  const ElementKernels& kernels = kernels_of(view, "qlut", tactic);
   Operands operands(view, std::move(packed));
   check_lut(view, operands);
   const int64_t count = element_count(operands.shape(0));
-  return function_step([count, x = operands.take(0), table = *operands.take(1)](const engine::RunArgs& args) {
-    const auto* from = reinterpret_cast<const uint8_t*>(Operands::pointer(x, args, 0));
-    spread_range(args.team, count, kGrain, [&](int64_t i, int64_t end) {
-      if (table.dtype() == DType::Float32) {
-        look_up(from + i, table.data<float>().data(), reinterpret_cast<float*>(args.outputs[0]) + i, end - i);
-      } else {
-        look_up(from + i, reinterpret_cast<const uint8_t*>(table.raw()),
-                reinterpret_cast<uint8_t*>(args.outputs[0]) + i, end - i);
-      }
-    });
-  });
+  return function_step(
+      [count, &kernels, x = operands.take(0), table = *operands.take(1)](const engine::RunArgs& args) {
+        const auto* from = reinterpret_cast<const uint8_t*>(Operands::pointer(x, args, 0));
+        spread_range(args.team, count, kGrain, [&](int64_t i, int64_t end) {
+          if (table.dtype() == DType::Float32) {
+            const float* values = table.data<float>().data();
+            for (float* y = reinterpret_cast<float*>(args.outputs[0]); i < end; ++i) y[i] = values[from[i]];
+          } else {
+            kernels.look_up(reinterpret_cast<const uint8_t*>(table.raw()), from + i,
+                            reinterpret_cast<uint8_t*>(args.outputs[0]) + i, end - i);
+          }
+        });
+      });
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pools over channels-last tensors: rows of channels, one window position at a time.
-#include <cstring>
+#include <algorithm>
+#include <cmath>
 
 #include "backends/cpu/node_epilogue.h"
 #include "backends/cpu/operands.h"
@@ -65,6 +66,7 @@ PoolDesc describe(const engine::NodeView& view) {
   require(view, y == Shape{d.n, d.ho, d.wo, d.c},
           fmt::format("the result is [{}] where [{}x{}x{}x{}] belongs", to_string(y), d.n, d.ho, d.wo, d.c));
   require(view, view.node.outputs.size() == 1 && view.outputs.size() == 1, "only one result is made");
+  require(view, d.kh * d.kw <= (1 << 23), "the window is too large for sums of 32 bits");
   d.x = code_of(view, view.inputs[0].dtype);
   if (view.node.op[0] == 'Q') {
     require(view, d.x != Code::F32, "codes belong here");
@@ -80,24 +82,23 @@ PoolDesc describe(const engine::NodeView& view) {
   return d;
 }
 
-// Calls fn(row of channels of x, pixel) for each window position inside the image; returns how many there
-// are.
-template <class Fn>
-int64_t each_tap(const PoolDesc& d, int64_t pixel, const Fn& fn) {
+// The part of a window that lies inside the image: its first tap (in elements of x) and the taps; no rows or
+// columns when it lies on the border wholly.
+int64_t taps_inside(const PoolDesc& d, int64_t pixel, PoolTaps& taps) {
   const int64_t n = pixel / (d.ho * d.wo), y0 = pixel / d.wo % d.ho * d.stride_h - d.top;
   const int64_t x0 = pixel % d.wo * d.stride_w - d.left;
-  int64_t count = 0;
-  for (int64_t i = 0; i < d.kh; ++i) {
-    const int64_t y = y0 + i * d.dilation_h;
-    if (y < 0 || y >= d.h) continue;
-    for (int64_t j = 0; j < d.kw; ++j) {
-      const int64_t x = x0 + j * d.dilation_w;
-      if (x < 0 || x >= d.w) continue;
-      fn(((n * d.h + y) * d.w + x) * d.c);
-      ++count;
-    }
-  }
-  return count;
+  const auto cut = [](int64_t start, int64_t step, int64_t taps_of_window, int64_t size, int64_t& first) {
+    const int64_t skipped = start < 0 ? (-start + step - 1) / step : 0;
+    const int64_t fit = start + skipped * step < size ? (size - 1 - start) / step + 1 : 0;
+    first = start + skipped * step;
+    return std::max<int64_t>(0, std::min(taps_of_window, fit) - skipped);
+  };
+  int64_t y = 0, x = 0;
+  taps.rows = cut(y0, d.dilation_h, d.kh, d.h, y);
+  taps.columns = cut(x0, d.dilation_w, d.kw, d.w, x);
+  taps.row_step = d.dilation_h * d.w * d.c;
+  taps.column_step = d.dilation_w * d.c;
+  return ((n * d.h + y) * d.w + x) * d.c;
 }
 
 // What an average divides by: positions inside, or also those on the border that pads cover.
@@ -110,57 +111,53 @@ int64_t divisor(const PoolDesc& d, int64_t pixel, int64_t inside) {
   return rows * columns;
 }
 
+// The channels of one pixel of the result that a thread makes.
+struct Piece {
+  int64_t pixel, first, count;
+};
+
 template <class T>
-void max_pixel(const PoolDesc& d, void (*max)(const T*, T*, int64_t), T lowest, const T* x, T* y,
-               int64_t pixel) {
-  T* out = y + pixel * d.c;
-  bool first = true;
-  each_tap(d, pixel, [&](int64_t at) {
-    if (first) {
-      std::memcpy(out, x + at, static_cast<size_t>(d.c) * sizeof(T));
-    } else {
-      max(x + at, out, d.c);
-    }
-    first = false;
-  });
-  for (int64_t i = 0; first && i < d.c; ++i) out[i] = lowest;  // a window that lies on the border wholly
+void max_piece(const PoolDesc& d, void (*max)(const PoolTaps&, const T*, T*, int64_t), T lowest,
+               const std::byte* from, std::byte* to, const Piece& piece) {
+  T* y = reinterpret_cast<T*>(to) + piece.pixel * d.c + piece.first;
+  PoolTaps taps;
+  const int64_t at = taps_inside(d, piece.pixel, taps);
+  if (taps.rows > 0 && taps.columns > 0) {
+    max(taps, reinterpret_cast<const T*>(from) + at + piece.first, y, piece.count);
+  } else {
+    std::fill_n(y, piece.count, lowest);
+  }
 }
 
-void run_max(const PoolDesc& d, const ElementKernels& k, const std::byte* x, std::byte* y, int64_t pixel) {
+void run_max(const PoolDesc& d, const ElementKernels& k, const std::byte* x, std::byte* y,
+             const Piece& piece) {
   if (d.x == Code::U8) {
-    max_pixel<uint8_t>(d, k.max_u8, 0, reinterpret_cast<const uint8_t*>(x), reinterpret_cast<uint8_t*>(y),
-                       pixel);
+    max_piece<uint8_t>(d, k.max_u8, 0, x, y, piece);
   } else if (d.x == Code::I8) {
-    max_pixel<int8_t>(d, k.max_i8, -128, reinterpret_cast<const int8_t*>(x), reinterpret_cast<int8_t*>(y),
-                      pixel);
+    max_piece<int8_t>(d, k.max_i8, -128, x, y, piece);
   } else {
-    max_pixel<float>(d, k.max_f32, -INFINITY, reinterpret_cast<const float*>(x), reinterpret_cast<float*>(y),
-                     pixel);
+    max_piece<float>(d, k.max_f32, -INFINITY, x, y, piece);
   }
 }
 
 void run_average_codes(const PoolDesc& d, const ElementKernels& k, const std::byte* x, std::byte* y,
-                       std::byte* scratch, int64_t pixel) {
-  int32_t* sums = reinterpret_cast<int32_t*>(scratch);
-  std::memset(sums, 0, static_cast<size_t>(d.c) * 4);
-  const int64_t inside = each_tap(d, pixel, [&](int64_t at) {
-    k.accumulate(d.x == Code::I8, reinterpret_cast<const uint8_t*>(x) + at, sums, d.c);
-  });
-  const int32_t zero = static_cast<int32_t>(inside) * d.x_zero_point;
-  for (int64_t c = 0; c < d.c; ++c) sums[c] -= zero;
-  const int64_t count = divisor(d, pixel, inside);
-  const float multiplier = count == 0 ? 0.0f : d.multiplier / static_cast<float>(count);
-  k.requantize_sums(multiplier, d.range, sums, reinterpret_cast<uint8_t*>(y) + pixel * d.c, d.c);
+                       const Piece& piece) {
+  PoolTaps taps;
+  const int64_t at = taps_inside(d, piece.pixel, taps), inside = taps.rows * taps.columns;
+  const int64_t count = divisor(d, piece.pixel, inside);
+  const AverageDesc average{d.x == Code::I8, static_cast<int32_t>(inside) * d.x_zero_point,
+                            count == 0 ? 0.0f : d.multiplier / static_cast<float>(count), d.range};
+  k.average(average, taps, reinterpret_cast<const uint8_t*>(x) + (inside == 0 ? 0 : at + piece.first),
+            reinterpret_cast<uint8_t*>(y) + piece.pixel * d.c + piece.first, piece.count);
 }
 
 void run_average_floats(const PoolDesc& d, const ElementKernels& k, const std::byte* x, std::byte* y,
-                        int64_t pixel) {
-  float* out = reinterpret_cast<float*>(y) + pixel * d.c;
-  std::memset(out, 0, static_cast<size_t>(d.c) * 4);
-  const int64_t inside = each_tap(
-      d, pixel, [&](int64_t at) { k.add_f32(reinterpret_cast<const float*>(x) + at, out, out, d.c); });
-  const float count = static_cast<float>(divisor(d, pixel, inside));
-  for (int64_t c = 0; c < d.c; ++c) out[c] /= count;
+                        const Piece& piece) {
+  PoolTaps taps;
+  const int64_t at = taps_inside(d, piece.pixel, taps), inside = taps.rows * taps.columns;
+  k.average_f32(static_cast<float>(divisor(d, piece.pixel, inside)), taps,
+                reinterpret_cast<const float*>(x) + (inside == 0 ? 0 : at + piece.first),
+                reinterpret_cast<float*>(y) + piece.pixel * d.c + piece.first, piece.count);
 }
 
 std::string prefix_of(const engine::NodeView& view) {
@@ -183,27 +180,28 @@ std::unique_ptr<engine::Step> load(const engine::NodeView& view, std::string_vie
   const ElementKernels& k = kernels_of(view, prefix_of(view), tactic);
   const int64_t pixels = d.n * d.ho * d.wo;
   const bool average = is_average(view), codes = view.node.op[0] == 'Q';
-  const int64_t sums_bytes = (d.c * 4 + 63) / 64 * 64;
-  require(view, view.threads >= 1 && view.threads <= 1024, "the plan's number of threads is absurd");
-  const int planned = view.threads;
-  return function_step(
-      [=, &k](const engine::RunArgs& args) {
-        const int used = pixels * d.c * d.kh * d.kw < 16384 ? 1 : planned;
-        spread(args.team, used, [&](int thread, int threads) {
-          std::byte* scratch = args.scratch + thread * sums_bytes;
-          const int64_t last = pixels * (thread + 1) / threads;
-          for (int64_t pixel = pixels * thread / threads; pixel < last; ++pixel) {
-            if (!average) {
-              run_max(d, k, args.inputs[0], args.outputs[0], pixel);
-            } else if (codes) {
-              run_average_codes(d, k, args.inputs[0], args.outputs[0], scratch, pixel);
-            } else {
-              run_average_floats(d, k, args.inputs[0], args.outputs[0], pixel);
-            }
-          }
-        });
-      },
-      average && codes ? static_cast<size_t>(sums_bytes) * static_cast<size_t>(planned) : 0);
+  // Global pools have few pixels and many channels: threads share these out.
+  constexpr int64_t kBlock = 64;
+  const int64_t blocks = pixels < 16 ? (d.c + kBlock - 1) / kBlock : 1;
+  const int64_t grain = std::max<int64_t>(1, 16384 * blocks / (d.c * d.kh * d.kw));
+  return function_step([=, &k](const engine::RunArgs& args) {
+    spread_range(args.team, pixels * blocks, grain, [&](int64_t i, int64_t end) {
+      for (; i < end; ++i) {
+        Piece piece{i / blocks, 0, d.c};
+        if (blocks > 1) {
+          piece.first = i % blocks * kBlock;
+          piece.count = std::min(kBlock, d.c - piece.first);
+        }
+        if (!average) {
+          run_max(d, k, args.inputs[0], args.outputs[0], piece);
+        } else if (codes) {
+          run_average_codes(d, k, args.inputs[0], args.outputs[0], piece);
+        } else {
+          run_average_floats(d, k, args.inputs[0], args.outputs[0], piece);
+        }
+      }
+    });
+  });
 }
 
 }  // namespace

@@ -64,6 +64,7 @@ Epilogue node_epilogue(const engine::NodeView& view, size_t residual_input) {
     e.residual_multiplier = attributes.real("residual_multiplier", 1.0f);
     e.residual_zero_point = code_attribute(view, "residual_zero_point", 0, e.residual);
   }
+  add_curve(e);
   return e;
 }
 

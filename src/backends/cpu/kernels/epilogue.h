@@ -6,7 +6,9 @@
 
 #include <cmath>
 #include <cstdint>
+#include <memory>
 
+#include "backends/cpu/kernels/activation/code_curve.h"
 #include "tensor/activation.h"
 #include "tensor/quantize.h"
 
@@ -31,9 +33,19 @@ struct Epilogue {
   float inverse_scale = 1;                      // used with an activation and an integer output
   float residual_multiplier = 0;
   int32_t residual_zero_point = 0;
+  std::shared_ptr<const CodeCurve> curve;  // of activation and scale together; may be absent
 
   bool codes() const { return output != Code::F32; }
 };
+
+// Gives the epilogue its curve, if its activation has one.
+inline void add_curve(Epilogue& e) {
+  if (e.codes() && e.activation != Activation::None) {
+    e.curve =
+        make_code_curve(e.activation, e.alpha, e.beta, e.inverse_scale,
+                        static_cast<float>(e.low - e.zero_point), static_cast<float>(e.high - e.zero_point));
+  }
+}
 
 // The residual element `i` of a row as a real: code minus zero point, or the float itself.
 inline float residual_at(const Epilogue& e, const uint8_t* residual, int64_t i) {

@@ -26,6 +26,19 @@ struct CodePairDesc {
   CodeRange out;
 };
 
+// The elements of one channel under a pool's window: rows * columns of them, at least one of each.
+struct PoolTaps {
+  int64_t rows = 1, columns = 1, row_step = 0, column_step = 0;  // steps in elements
+};
+
+// clamp(round_even(float(sum - zero) * multiplier) + zero_point) of each channel.
+struct AverageDesc {
+  bool is_signed = false;
+  int32_t zero = 0;
+  float multiplier = 1;
+  CodeRange out;
+};
+
 struct ElementKernels {
   std::string_view name;  // of the instruction set, as it ends tactics' names
   Isa isa;
@@ -35,14 +48,14 @@ struct ElementKernels {
   void (*quantize)(float scale, const CodeRange& out, const float* x, uint8_t* y, int64_t n);
   // float(code - zero_point) * scale
   void (*dequantize)(float scale, int32_t zero_point, bool is_signed, const uint8_t* x, float* y, int64_t n);
-  // sums += codes
-  void (*accumulate)(bool is_signed, const uint8_t* x, int32_t* sums, int64_t n);
-  // clamp(round_even(float(sums) * multiplier) + zero_point)
-  void (*requantize_sums)(float multiplier, const CodeRange& out, const int32_t* sums, uint8_t* y, int64_t n);
-  // y = max(y, x)
-  void (*max_u8)(const uint8_t* x, uint8_t* y, int64_t n);
-  void (*max_i8)(const int8_t* x, int8_t* y, int64_t n);
-  void (*max_f32)(const float* x, float* y, int64_t n);
+  // y[i] = table[x[i]]
+  void (*look_up)(const uint8_t* table, const uint8_t* x, uint8_t* y, int64_t n);
+  // Over n neighbouring channels, of which x is the first tap of the first.
+  void (*average)(const AverageDesc& desc, const PoolTaps& taps, const uint8_t* x, uint8_t* y, int64_t n);
+  void (*average_f32)(float count, const PoolTaps& taps, const float* x, float* y, int64_t n);
+  void (*max_u8)(const PoolTaps& taps, const uint8_t* x, uint8_t* y, int64_t n);
+  void (*max_i8)(const PoolTaps& taps, const int8_t* x, int8_t* y, int64_t n);
+  void (*max_f32)(const PoolTaps& taps, const float* x, float* y, int64_t n);
   // y = a + b, a * b, and with one b for all
   void (*add_f32)(const float* a, const float* b, float* y, int64_t n);
   void (*mul_f32)(const float* a, const float* b, float* y, int64_t n);

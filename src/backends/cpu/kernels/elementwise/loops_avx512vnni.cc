@@ -50,15 +50,16 @@ void qadd_512(const CodePairDesc& d, const uint8_t* a, const uint8_t* b, uint8_t
   }
 }
 
+// Both factors are exact as floats, and so is their product.
 void qmul_512(const CodePairDesc& d, const uint8_t* a, const uint8_t* b, uint8_t* y, int64_t n) {
   const Rounding out(d.out);
   const __m512i za = _mm512_set1_epi32(d.a_zero_point), zb = _mm512_set1_epi32(d.b_zero_point);
   const __m512 m = _mm512_set1_ps(d.a_multiplier);
   for (int64_t i = 0; i < n; i += 16) {
     const __mmask16 mask = mask_of(n - i);
-    const __m512i product =
-        _mm512_mullo_epi32(load_codes(a + i, mask, d.a_signed, za), load_codes(b + i, mask, d.b_signed, zb));
-    out.store(y + i, mask, _mm512_mul_ps(_mm512_cvtepi32_ps(product), m));
+    const __m512 first = _mm512_cvtepi32_ps(load_codes(a + i, mask, d.a_signed, za));
+    const __m512 second = _mm512_cvtepi32_ps(load_codes(b + i, mask, d.b_signed, zb));
+    out.store(y + i, mask, _mm512_mul_ps(_mm512_mul_ps(first, second), m));
   }
 }
 
@@ -81,13 +82,81 @@ void dequantize_512(float scale, int32_t zero_point, bool is_signed, const uint8
   }
 }
 
-void requantize_sums_512(float multiplier, const CodeRange& range, const int32_t* sums, uint8_t* y,
-                         int64_t n) {
-  const Rounding out(range);
-  const __m512 m = _mm512_set1_ps(multiplier);
-  for (int64_t i = 0; i < n; i += 16) {
-    const __mmask16 mask = mask_of(n - i);
-    out.store(y + i, mask, _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(mask, sums + i)), m));
+KVANT_INLINE __mmask64 byte_mask(int64_t left) { return left >= 64 ? ~0ull : (1ull << left) - 1ull; }
+
+// Sums of 64 channels over all taps: 16 bits hold 257 codes, then they go into 32.
+void average_512(const AverageDesc& d, const PoolTaps& taps, const uint8_t* x, uint8_t* y, int64_t n) {
+  const Rounding out(d.out);
+  const __m512i flip = _mm512_set1_epi8(static_cast<char>(d.is_signed ? 0x80 : 0));
+  const int64_t all = taps.rows * taps.columns;
+  const __m512i zero = _mm512_set1_epi32(d.zero + (d.is_signed ? static_cast<int32_t>(128 * all) : 0));
+  const __m512 m = _mm512_set1_ps(d.multiplier);
+  for (int64_t first = 0; first < n; first += 64) {
+    const __mmask64 mask = byte_mask(n - first);
+    __m512i sums[4], low = _mm512_setzero_si512(), high = low;
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; ++r) sums[r] = low;
+    const auto flush = [&] {
+      sums[0] = _mm512_add_epi32(sums[0], _mm512_cvtepu16_epi32(_mm512_castsi512_si256(low)));
+      sums[1] = _mm512_add_epi32(sums[1], _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(low, 1)));
+      sums[2] = _mm512_add_epi32(sums[2], _mm512_cvtepu16_epi32(_mm512_castsi512_si256(high)));
+      sums[3] = _mm512_add_epi32(sums[3], _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(high, 1)));
+      low = high = _mm512_setzero_si512();
+    };
+    int held = 0;
+    for (int64_t r = 0; r < taps.rows; ++r) {
+      const uint8_t* tap = x + first + r * taps.row_step;
+      for (int64_t c = 0; c < taps.columns; ++c, tap += taps.column_step) {
+        const __m512i bytes = _mm512_xor_si512(_mm512_maskz_loadu_epi8(mask, tap), flip);
+        low = _mm512_add_epi16(low, _mm512_cvtepu8_epi16(_mm512_castsi512_si256(bytes)));
+        high = _mm512_add_epi16(high, _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(bytes, 1)));
+        if (++held == 257) flush(), held = 0;
+      }
+    }
+    flush();
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; ++r) {
+      if (first + 16 * r >= n) break;
+      const __m512 v = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(sums[r], zero)), m);
+      out.store(y + first + 16 * r, mask_of(n - first - 16 * r), v);
+    }
+  }
+}
+
+template <bool is_signed>
+void max_512(const PoolTaps& taps, const uint8_t* x, uint8_t* y, int64_t n) {
+  for (int64_t first = 0; first < n; first += 64) {
+    const __mmask64 mask = byte_mask(n - first);
+    __m512i largest = _mm512_maskz_loadu_epi8(mask, x + first);
+    for (int64_t r = 0; r < taps.rows; ++r) {
+      const uint8_t* tap = x + first + r * taps.row_step;
+      for (int64_t c = 0; c < taps.columns; ++c, tap += taps.column_step) {
+        const __m512i bytes = _mm512_maskz_loadu_epi8(mask, tap);
+        largest = is_signed ? _mm512_max_epi8(largest, bytes) : _mm512_max_epu8(largest, bytes);
+      }
+    }
+    _mm512_mask_storeu_epi8(y + first, mask, largest);
+  }
+}
+
+void max_u8_512(const PoolTaps& taps, const uint8_t* x, uint8_t* y, int64_t n) {
+  max_512<false>(taps, x, y, n);
+}
+void max_i8_512(const PoolTaps& taps, const int8_t* x, int8_t* y, int64_t n) {
+  max_512<true>(taps, reinterpret_cast<const uint8_t*>(x), reinterpret_cast<uint8_t*>(y), n);
+}
+
+// The table in four registers: a code's lower seven bits choose within each half, its top bit the half.
+__attribute__((target("avx512vbmi"))) void look_up_vbmi(const uint8_t* table, const uint8_t* x, uint8_t* y,
+                                                        int64_t n) {
+  const __m512i t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 64);
+  const __m512i t2 = _mm512_loadu_si512(table + 128), t3 = _mm512_loadu_si512(table + 192);
+  for (int64_t i = 0; i < n; i += 64) {
+    const __mmask64 mask = byte_mask(n - i);
+    const __m512i codes = _mm512_maskz_loadu_epi8(mask, x + i);
+    const __m512i lower = _mm512_permutex2var_epi8(t0, codes, t1);
+    const __m512i upper = _mm512_permutex2var_epi8(t2, codes, t3);
+    _mm512_mask_storeu_epi8(y + i, mask, _mm512_mask_mov_epi8(lower, _mm512_movepi8_mask(codes), upper));
   }
 }
 
@@ -99,7 +168,10 @@ ElementKernels element_kernels_avx512vnni() {
   kernels.qmul = qmul_512;
   kernels.quantize = quantize_512;
   kernels.dequantize = dequantize_512;
-  kernels.requantize_sums = requantize_sums_512;
+  kernels.average = average_512;
+  kernels.max_u8 = max_u8_512;
+  kernels.max_i8 = max_i8_512;
+  if (__builtin_cpu_supports("avx512vbmi")) kernels.look_up = look_up_vbmi;
   return kernels;
 }
 

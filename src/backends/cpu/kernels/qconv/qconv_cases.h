@@ -110,6 +110,8 @@ struct QConvCase {
       for (uint8_t& v : residual) v = static_cast<uint8_t>(random.next());
     }
     set_scales();
+    e.curve = nullptr;
+    add_curve(e);
   }
 
   // Only the ends of the codes' ranges, signs aligned so that sums are as large as they can be.

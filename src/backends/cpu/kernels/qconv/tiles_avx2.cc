@@ -2,6 +2,7 @@
 // Tiles on vpmaddwd over int16 codes (zero point taken off): exact for all codes, unlike vpmaddubsw.
 #include <immintrin.h>
 
+#include "backends/cpu/kernels/activation/code_curve_avx2.h"
 #include "backends/cpu/kernels/qconv/tiles.h"
 
 namespace kvant::backends::cpu {
@@ -25,7 +26,9 @@ KVANT_INLINE void finish_eight(const TileArgs& a, __m256i acc, int64_t first, co
     for (int64_t i = 0; i < count; ++i) values[i] = residual_at(e, residual, first + i);
     v = _mm256_fmadd_ps(_mm256_load_ps(values), _mm256_set1_ps(e.residual_multiplier), v);
   }
-  if (e.activation != Activation::None) {
+  if (e.curve) {
+    v = curve_units(e, *e.curve, v);
+  } else if (e.activation != Activation::None) {
     _mm256_store_ps(values, v);
     for (int64_t i = 0; i < count; ++i) values[i] = activate(e.activation, values[i], e.alpha, e.beta);
     v = _mm256_load_ps(values);

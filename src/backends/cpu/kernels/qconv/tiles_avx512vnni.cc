@@ -6,6 +6,7 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
 
+#include "backends/cpu/kernels/activation/code_curve_avx512.h"
 #include "backends/cpu/kernels/qconv/tiles.h"
 
 namespace kvant::backends::cpu {
@@ -196,6 +197,31 @@ KVANT_INLINE void finish_slowly(const TileArgs& a, const __m512 (&m)[V], const _
   finish_any(*a.epilogue, values, a.channels, residual, a.y + pixel * a.y_stride);
 }
 
+// `pixels` pixels of V vectors each, still in lane order, through the activation's curve to codes.
+template <int V>
+[[gnu::noinline]] void finish_curve(const TileArgs& a, const float* values, int64_t first_pixel, int pixels) {
+  const Epilogue& e = *a.epilogue;
+  const CodeConstants c = code_constants(e);
+  const CurveRegisters curve(*e.curve);
+  const __mmask64 lanes = first_lanes(a.channels);
+  for (int p = 0; p < pixels; ++p, values += 16 * V) {
+    const int64_t pixel = first_pixel + p;
+    __m512i r[V], q[V];
+    const bool residual = e.residual != Code::None;
+    if (residual) load_residual<V>(a.residual + pixel * a.residual_stride, lanes, c.residual_flip, r);
+#pragma GCC unroll 4
+    for (int i = 0; i < V; ++i) {
+      __m512 v = _mm512_load_ps(values + 16 * i);
+      if (residual) {
+        v = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(r[i], c.residual_zero_point)),
+                            c.residual_multiplier, v);
+      }
+      q[i] = _mm512_cvtps_epi32(_mm512_min_ps(curve_units(e, curve, v), c.high));
+    }
+    store_codes<V>(c, q, lanes, a.y + pixel * a.y_stride);
+  }
+}
+
 template <int M, int V>
 KVANT_INLINE void finish_tile(const TileArgs& a, __m512i (&acc)[M * V], int64_t first_pixel) {
   const Epilogue& e = *a.epilogue;
@@ -207,7 +233,17 @@ KVANT_INLINE void finish_tile(const TileArgs& a, __m512i (&acc)[M * V], int64_t 
   }
   const bool plain = e.codes() && e.activation == Activation::None && e.residual != Code::F32;
   const __mmask64 lanes = first_lanes(a.channels);
-  if (!plain) {
+  if (e.curve && e.residual != Code::F32) {
+    alignas(64) float values[M * V * 16];
+#pragma GCC unroll 16
+    for (int p = 0; p < M; ++p) {
+#pragma GCC unroll 4
+      for (int i = 0; i < V; ++i)
+        _mm512_store_ps(values + (p * V + i) * 16,
+                        _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[p * V + i]), m[i], b[i]));
+    }
+    finish_curve<V>(a, values, first_pixel, M);
+  } else if (!plain) {
 #pragma GCC unroll 16
     for (int p = 0; p < M; ++p) finish_slowly<V>(a, m, b, acc + p * V, first_pixel + p);
   } else if (e.residual != Code::None) {
