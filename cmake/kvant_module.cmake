@@ -3,8 +3,11 @@
 #   x.cc          library            x_test.cc   test binary <name>_test     x_bench.cc   <name>_bench
 #   x_avx2.cc     with AVX2+FMA      x_avx512vnni.cc   with AVX-512 F/BW/VL/DQ/VNNI
 # A new file needs no edit here.
-set(KVANT_FLAGS_avx2 -mavx2 -mfma -mf16c)
-set(KVANT_FLAGS_avx512vnni -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT KVANT_SANITIZE)
+  set(KVANT_LOOP_FLAGS -O3)
+endif()
+set(KVANT_FLAGS_avx2 ${KVANT_LOOP_FLAGS} -mavx2 -mfma -mf16c)
+set(KVANT_FLAGS_avx512vnni ${KVANT_LOOP_FLAGS} -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)
 
 function(kvant_module name)
   cmake_parse_arguments(arg "" "" "DEPS;LIBRARIES;EXCLUDE;TEST_DEPS" ${ARGN})
@@ -41,6 +44,7 @@ function(kvant_module name)
     target_include_directories(kvant_${target} PUBLIC ${PROJECT_SOURCE_DIR}/src)
     target_link_libraries(kvant_${target} PUBLIC kvant_flags ${libraries})
     kvant_precompile(${name} kvant_${target})
+    kvant_optimize(${name} kvant_${target})
     if(name MATCHES "^(ir|ops|formats|engine|quant|zoo|choose|train)$" AND KVANT_FAST_BUILD)  # many small files that parse the same headers
       set_target_properties(kvant_${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
     endif()
@@ -68,7 +72,7 @@ function(kvant_test name)
   target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} kvant_testing GTest::gmock GTest::gtest_main)
   if(KVANT_FAST_BUILD AND NOT name MATCHES "^(cli|train_oracle|architecture)_test$")  # those have definitions or flags of their own
     target_precompile_headers(${name} REUSE_FROM kvant_testing_headers)
-    target_compile_options(${name} PRIVATE -Wno-stringop-overflow -Wno-array-bounds)  # as there
+    target_compile_options(${name} PRIVATE ${KVANT_TEST_FLAGS})
   endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 900 LABELS "${arg_LABELS}")
@@ -86,5 +90,18 @@ function(kvant_precompile name target)
     target_precompile_headers(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src/cli/command.h")
   elseif(NOT name MATCHES "^(base|tensor|data)$")
     target_precompile_headers(${target} REUSE_FROM kvant_ir)
+  endif()
+endfunction()
+
+# The third level of optimization doubles the time to compile and gains where loops over numbers are: base, tensor,
+# backends and data keep it. What builds graphs and reads files does not show on any clock.
+function(kvant_optimize name target)
+  if(NOT KVANT_FAST_BUILD OR KVANT_SANITIZE OR NOT CMAKE_BUILD_TYPE STREQUAL "Release")
+    return()
+  endif()
+  if(name MATCHES "^(ir|ops|quant|engine)$")
+    target_compile_options(${target} PRIVATE -O2)
+  elseif(name MATCHES "^(formats|zoo|choose|train|report|api|cli)$")
+    target_compile_options(${target} PRIVATE -O1)
   endif()
 endfunction()

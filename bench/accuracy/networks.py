@@ -13,11 +13,11 @@ CIFAR_INPUT = ["--preprocess", "scale", "--mean", "0.485,0.456,0.406", "--std", 
 CIFAR_AUGMENTED = ["--pad-crop", "4", "--flip"]
 
 # Photographs of ImageNet-1k classes: one a class, so the parts share no class and fine-tuning imitates the float network.
-IMAGENET = dict(data="imagenet-sample", calibrate="calibrate", evaluate="evaluate", calibration_images=250,
+IMAGENET = dict(data="imagenet-sample", calibrate="calibrate", evaluate="evaluate", calibration_images=250, qat_images="all",
                 qat=["--epochs", "4", "--lr", "0.0005", "--batch", "16", "--distill-weight", "1", "--clip-norm", "1"])
 # Labelled and large: fine-tuning uses labels and the float network.
-CIFAR10 = dict(data="cifar10", calibrate="train", evaluate="test", calibration_images=512,
-               qat=["--epochs", "2", "--lr", "0.001", "--batch", "128", "--distill-weight", "0.5", "--clip-norm", "1",
+CIFAR10 = dict(data="cifar10", calibrate="train", evaluate="test", calibration_images=512, qat_images="12800",
+               qat=["--epochs", "1", "--lr", "0.001", "--batch", "128", "--distill-weight", "0.5", "--clip-norm", "1",
                     *CIFAR_AUGMENTED])
 
 NETWORKS = {
@@ -34,11 +34,11 @@ NETWORKS = {
     "resnet20": dict(CIFAR10, zoo="resnet20", preprocess=CIFAR_INPUT,
                      train=["--epochs", "16", "--lr", "0.2", "--batch", "128", "--weight-decay", "0.0005", *CIFAR_AUGMENTED]),
     "mobilenet-v2-cifar": dict(CIFAR10, zoo="mobilenet-v2-cifar", preprocess=CIFAR_INPUT,
-                               train=["--epochs", "6", "--lr", "0.1", "--batch", "128", *CIFAR_AUGMENTED]),
+                               train=["--epochs", "4", "--lr", "0.1", "--batch", "128", *CIFAR_AUGMENTED]),
     "efficientnet-cifar": dict(CIFAR10, zoo="efficientnet-cifar", preprocess=CIFAR_INPUT,
-                               train=["--epochs", "6", "--lr", "0.1", "--batch", "128", *CIFAR_AUGMENTED]),
+                               train=["--epochs", "4", "--lr", "0.1", "--batch", "128", *CIFAR_AUGMENTED]),
     "vit-cifar": dict(CIFAR10, zoo="vit-cifar", preprocess=CIFAR_INPUT,
-                      train=["--epochs", "6", "--optimizer", "adamw", "--lr", "0.001", "--weight-decay", "0.05", "--batch", "128",
+                      train=["--epochs", "4", "--optimizer", "adamw", "--lr", "0.001", "--weight-decay", "0.05", "--batch", "128",
                              *CIFAR_AUGMENTED]),
 }
 CALIBRATORS = ["max", "percentile", "entropy", "mse", "auto"]

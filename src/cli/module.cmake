@@ -2,9 +2,6 @@
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 kvant_module(cli DEPS api choose report zoo quant train engine backends formats data ops LIBRARIES nlohmann_json::nlohmann_json CLI11::CLI11)
-if(KVANT_FAST_BUILD)
-  target_compile_options(kvant_cli PRIVATE -O1)  # nothing here takes time when it runs, and CLI11 does when it compiles
-endif()
 target_compile_definitions(kvant_cli PUBLIC KVANT_VERSION="${PROJECT_VERSION}")
 add_executable(kvant ${PROJECT_SOURCE_DIR}/src/cli/main.cc)
 target_link_libraries(kvant PRIVATE kvant_cli)

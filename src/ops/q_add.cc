@@ -5,7 +5,7 @@
 namespace kvant::ops {
 namespace {
 
-std::vector<ir::Type> infer(const ir::InferArgs& args) {
+std::vector<ir::Type> infer_q_add(const ir::InferArgs& args) {
   const ir::Type &a = args.inputs[0], &b = args.inputs[1];
   require_code_type("QAdd", "a", a.dtype);
   require_code_type("QAdd", "b", b.dtype);
@@ -14,7 +14,7 @@ std::vector<ir::Type> infer(const ir::InferArgs& args) {
   return {{parse_code_output(args.attributes()).dtype, a.shape}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_q_add(const ir::EvalArgs& args) {
   const Tensor &a = args.in(0), &b = args.in(1);
   if (a.shape() != b.shape())
     fail("QAdd: a is {} and b {}; they must be equal", to_string(a.shape()), to_string(b.shape()));
@@ -34,7 +34,7 @@ std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
   return {codes.cast(output.dtype)};
 }
 
-std::vector<ir::AttributeDef> attributes() {
+std::vector<ir::AttributeDef> q_add_attributes() {
   using ir::AttributeKind;
   auto result = code_output_attributes();
   result.insert(result.end(), {{"a_multiplier", AttributeKind::Real, true},
@@ -50,10 +50,10 @@ ir::OpDef q_add() {
   return {.name = "QAdd",
           .min_inputs = 2,
           .max_inputs = 2,
-          .attributes = attributes(),
+          .attributes = q_add_attributes(),
           .traits = ir::Trait::Internal,
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_q_add,
+          .evaluate = evaluate_q_add};
 }
 
 }  // namespace kvant::ops

@@ -13,7 +13,7 @@ void check_shapes(const Shape& a, const Shape& b) {
   if (!fits(a, b)) fail("QMul: a is {} and b {}; b must be equal or [N,1,1,C]", to_string(a), to_string(b));
 }
 
-std::vector<ir::Type> infer(const ir::InferArgs& args) {
+std::vector<ir::Type> infer_q_mul(const ir::InferArgs& args) {
   const ir::Type &a = args.inputs[0], &b = args.inputs[1];
   require_code_type("QMul", "a", a.dtype);
   require_code_type("QMul", "b", b.dtype);
@@ -21,7 +21,7 @@ std::vector<ir::Type> infer(const ir::InferArgs& args) {
   return {{parse_code_output(args.attributes()).dtype, a.shape}};
 }
 
-std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
+std::vector<Tensor> evaluate_q_mul(const ir::EvalArgs& args) {
   const Tensor &a = args.in(0), &b = args.in(1);
   check_shapes(a.shape(), b.shape());
   const ir::Attributes& attributes = args.attributes();
@@ -42,7 +42,7 @@ std::vector<Tensor> evaluate(const ir::EvalArgs& args) {
   return {codes.cast(output.dtype)};
 }
 
-std::vector<ir::AttributeDef> attributes() {
+std::vector<ir::AttributeDef> q_mul_attributes() {
   using ir::AttributeKind;
   auto result = code_output_attributes();
   result.insert(result.end(), {{"multiplier", AttributeKind::Real, true},
@@ -57,10 +57,10 @@ ir::OpDef q_mul() {
   return {.name = "QMul",
           .min_inputs = 2,
           .max_inputs = 2,
-          .attributes = attributes(),
+          .attributes = q_mul_attributes(),
           .traits = ir::Trait::Internal,
-          .infer = infer,
-          .evaluate = evaluate};
+          .infer = infer_q_mul,
+          .evaluate = evaluate_q_mul};
 }
 
 }  // namespace kvant::ops

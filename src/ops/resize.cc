@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t kRoi = 1, kScales = 2, kSizes = 3;
 
-std::vector<size_t> axes_of(const ir::Attributes& attributes, size_t rank) {
+std::vector<size_t> resized_axes(const ir::Attributes& attributes, size_t rank) {
   std::vector<size_t> axes(rank);
   std::iota(axes.begin(), axes.end(), size_t{0});
   if (!attributes.has("axes")) return axes;
@@ -63,7 +63,7 @@ void resolve_scales(const std::vector<float>& scales, const std::vector<size_t>&
 // Exactly one of scales and sizes is not nullptr and not empty.
 std::vector<ResizeAxis> plan(const ir::Attributes& attributes, const Shape& x, const Tensor* scales,
                              const Tensor* sizes) {
-  const std::vector<size_t> chosen = axes_of(attributes, x.size());
+  const std::vector<size_t> chosen = resized_axes(attributes, x.size());
   const bool by_scale = scales != nullptr && scales->size() > 0,
              by_size = sizes != nullptr && sizes->size() > 0;
   if (by_scale == by_size) fail("Resize: exactly one of scales and sizes must be given");
@@ -81,7 +81,7 @@ std::vector<ResizeAxis> plan(const ir::Attributes& attributes, const Shape& x, c
 
 // roi is [begin of each axis..., end of each axis...] in units of the axis' length.
 void set_roi(const ir::EvalArgs& args, std::vector<ResizeAxis>& axes) {
-  const std::vector<size_t> chosen = axes_of(args.attributes(), axes.size());
+  const std::vector<size_t> chosen = resized_axes(args.attributes(), axes.size());
   if (!args.has(kRoi)) fail("Resize: tf_crop_and_resize needs the input roi");
   const std::vector<float> roi = args.in(kRoi).to_floats();
   if (roi.size() != 2 * chosen.size())
@@ -121,7 +121,7 @@ std::vector<Type> infer_resize(const ir::InferArgs& args) {
   const Type& x = args.inputs[0];
   parse_resize_rules(args.attributes());
   if (!x.shape) return {x};
-  const auto chosen = axes_of(args.attributes(), x.shape->size());
+  const auto chosen = resized_axes(args.attributes(), x.shape->size());
   Type result = x;
   for (const size_t axis : chosen) (*result.shape)[axis] = kUnknownDim;
   const Tensor* scales = args.has(kScales) ? args.constants[kScales] : nullptr;

@@ -5,7 +5,7 @@ namespace kvant::ops {
 
 namespace {
 
-Shape result_shape(const Shape& x, int64_t block) {
+Shape deep_shape(const Shape& x, int64_t block) {
   for (const size_t d : {2, 3}) {
     if (x[d] != kUnknownDim && x[d] % block != 0) {
       fail("SpaceToDepth: dimension {} of {} is not a multiple of {}", d, to_string(x), block);
@@ -18,7 +18,7 @@ Shape result_shape(const Shape& x, int64_t block) {
 std::vector<Tensor> evaluate_space_to_depth(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   const int64_t block = block_size(args.node, x.shape());
-  const Shape shape = result_shape(x.shape(), block);
+  const Shape shape = deep_shape(x.shape(), block);
   const std::string mode = args.attributes().text("mode", "DCR");
   if (mode != "DCR" && mode != "CRD")
     fail("SpaceToDepth: mode is \"{}\"; it can be \"DCR\" or \"CRD\"", mode);
@@ -37,7 +37,7 @@ ir::OpDef space_to_depth() {
           .infer = [](const ir::InferArgs& args) -> std::vector<Type> {
             const Type& x = args.inputs[0];
             if (!x.shape) return {Type{x.dtype, unknown_shape(args.node.op, 4)}};
-            return {Type{x.dtype, result_shape(*x.shape, block_size(args.node, *x.shape))}};
+            return {Type{x.dtype, deep_shape(*x.shape, block_size(args.node, *x.shape))}};
           },
           .evaluate = evaluate_space_to_depth};
 }

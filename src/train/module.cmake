@@ -54,7 +54,8 @@ function(kvant_train_plugin)
   target_compile_definitions(kvant_train_torch_objects PRIVATE AT_PER_OPERATOR_HEADERS)
   # No -Werror here: newer compilers warn falsely inside torch's headers. OpenMP in every file: at::parallel_for is a
   # header template that turns serial without it.
-  target_compile_options(kvant_train_torch_objects PRIVATE -Wall -Wextra -ffp-contract=off -O2 -g1)
+  # -O1: the time goes into torch's own library and fake_quantize.cc, which has flags of its own.
+  target_compile_options(kvant_train_torch_objects PRIVATE -Wall -Wextra -ffp-contract=off -O1)
   set_target_properties(kvant_train_torch_objects PROPERTIES CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
   target_link_libraries(kvant_train_torch_objects PRIVATE ${TORCH_LIBRARIES} OpenMP::OpenMP_CXX)
   add_library(kvant_train_torch MODULE $<TARGET_OBJECTS:kvant_train_torch_objects>)
@@ -67,7 +68,7 @@ function(kvant_train_plugin)
                LIBRARIES ${TORCH_LIBRARIES} OpenMP::OpenMP_CXX ${CMAKE_DL_LIBS} LABELS train)
     target_sources(train_oracle_test PRIVATE $<TARGET_OBJECTS:kvant_train_torch_objects>)
     target_include_directories(train_oracle_test PRIVATE ${PROJECT_SOURCE_DIR}/src)
-    target_compile_options(train_oracle_test PRIVATE -O2 -g1)
+    target_compile_options(train_oracle_test PRIVATE -O1)
   endif()
 endfunction()
 

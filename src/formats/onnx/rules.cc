@@ -17,27 +17,27 @@ constexpr int kAnyOpset = std::numeric_limits<int>::max();
 
 namespace {
 
-struct Entry {
+struct ImportRule {
   std::string_view op;
   int below;
   DraftRule rule;
 };
 
 constexpr std::array kUpgrades{
-#define KVANT_ENTRY(op, below, function) Entry{#op, below, &function},
+#define KVANT_ENTRY(op, below, function) ImportRule{#op, below, &function},
 #include "formats/onnx/upgrades.inc"
 #undef KVANT_ENTRY
 };
 
 constexpr std::array kLifts{
-#define KVANT_ENTRY(op, function) Entry{#op, kAnyOpset, &function},
+#define KVANT_ENTRY(op, function) ImportRule{#op, kAnyOpset, &function},
 #include "formats/onnx/lifts.inc"
 #undef KVANT_ENTRY
 };
 
 template <class Table>
 void apply(const Table& table, Draft& node, Importing& graph) {
-  for (const Entry& entry : table) {
+  for (const ImportRule& entry : table) {
     if (node.op == entry.op && graph.opset() < entry.below && !node.constant) entry.rule(node, graph);
   }
 }
