@@ -234,6 +234,7 @@ Engine::Engine(Plan plan, std::span<const Backend* const> backends, const Engine
 Engine::~Engine() = default;
 const Plan& Engine::plan() const { return state_->plan; }
 int Engine::threads() const { return state_->team.size(); }
+void Engine::on_each_thread(const std::function<void(int, int)>& fn) { state_->team.run(fn); }
 
 std::vector<std::string> Engine::watchable() const {
   const ir::Graph& graph = state_->graph();
