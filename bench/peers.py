@@ -75,7 +75,7 @@ class Files:
         if listed is None:
             raise Failed(f"the zoo has no network {name}")
         self.macs = listed["macs"]
-        self.shape = tuple(int(d) for d in listed["input"].strip("[]").split(","))
+        self.shape = tuple(int(d) for d in listed["input"].split("x"))
         self.images = np.random.default_rng(0).normal(size=(8, *self.shape)).astype(np.float32)
 
     def at(self, suffix):
@@ -83,14 +83,14 @@ class Files:
 
     def once(self, suffix, make):
         """Path of a file that make(path) writes unless it is there; what went wrong is remembered in its place."""
-        path = self.at(suffix)
+        path, part = self.at(suffix), os.path.join(self.folder, "part." + self.name + suffix)
         if not os.path.exists(path) and not os.path.exists(path + ".failed"):
-            result = guarded(make, path + ".part")
+            result = guarded(make, part)
             if isinstance(result, str) and result.startswith("failed: "):
                 with open(path + ".failed", "w") as file:
                     file.write(result)
             else:
-                os.rename(path + ".part", path)
+                os.rename(part, path)
         if os.path.exists(path + ".failed"):
             with open(path + ".failed") as file:
                 raise Failed(file.read().removeprefix("failed: "))
@@ -130,7 +130,7 @@ class Files:
         return path
 
     def prepare(self):
-        for make in (self.float, self.ours, self.static, self.dynamic):
+        for _, make in contenders(self).values():
             print(f"{self.name}: {guarded(make)}", file=sys.stderr, flush=True)
 
 

@@ -115,12 +115,20 @@ class QConvStep final : public engine::Step {
     return kernel_.scratch_bytes(desc_) * static_cast<size_t>(threads_);
   }
 
+  std::span<const std::byte> first_reads(int thread, int threads) const override {
+    return kernel_.first_reads(desc_, packed_.raw(), thread, std::min(threads, threads_));
+  }
+
   void run(const engine::RunArgs& args) override {
     const bool residual = desc_.epilogue.residual != Code::None;
     const QConvPointers p{packed_.raw(), reinterpret_cast<const uint8_t*>(args.inputs[0]),
                           residual ? reinterpret_cast<const uint8_t*>(args.inputs[kResidual]) : nullptr,
                           reinterpret_cast<uint8_t*>(args.outputs[0]), args.scratch};
-    spread(args.team, threads_, [&](int thread, int threads) { kernel_.run(desc_, p, thread, threads); });
+    spread(args.team, threads_, [&](int thread, int threads) {
+      QConvPointers mine = p;
+      if (args.next != nullptr) mine.after = args.next->first_reads(thread, threads);
+      kernel_.run(desc_, mine, thread, threads);
+    });
   }
 
  private:

@@ -18,6 +18,9 @@ QConvKernel dense(std::string_view name, Isa isa) {
       [](const QConvDesc& d) { return dense_scratch_bytes(tiles, d); },
       [](const QConvDesc& d, const QConvPointers& p, int thread, int threads) {
         dense_run(tiles, d, p, thread, threads);
+      },
+      [](const QConvDesc& d, const std::byte* packed, int thread, int threads) {
+        return dense_first_reads(tiles, d, packed, thread, threads);
       }};
 }
 
@@ -33,6 +36,9 @@ QConvKernel depthwise(std::string_view name, Isa isa) {
           [](const QConvDesc& d) { return depthwise_scratch_bytes(tiles, d); },
           [](const QConvDesc& d, const QConvPointers& p, int thread, int threads) {
             depthwise_run(tiles, d, p, thread, threads);
+          },
+          [](const QConvDesc& d, const std::byte* packed, int, int) {
+            return depthwise_first_reads(tiles, d, packed);
           }};
 }
 

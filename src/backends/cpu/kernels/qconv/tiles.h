@@ -14,7 +14,11 @@ struct TileArgs {
   int64_t segment_rows = 1, segment_columns = 1;  // the taps as runs of `dwords` * 4 contiguous bytes
   int64_t row_step = 0, column_step = 0;          // from run to run
   int64_t dwords = 0;
-  const std::byte* w = nullptr;    // [run][dword][lane][4 bytes]
+  const std::byte* w = nullptr;  // [run][dword][lane][4 bytes]
+  // Memory to bring into the L2 cache meanwhile: the line at `ahead` for each dword, then `ahead_step` bytes
+  // on (64, or 0 with any readable address for nothing).
+  const std::byte* ahead = nullptr;
+  int64_t ahead_step = 0;
   const int32_t* start = nullptr;  // initial sums, by lane
   const float* multiplier = nullptr;
   const float* bias = nullptr;
@@ -66,6 +70,8 @@ std::string dense_why_not(const QConvDesc& desc);
 size_t dense_packed_bytes(const DenseTiles& tiles, const QConvDesc& desc);
 void dense_pack(const DenseTiles& tiles, const QConvDesc& desc, const QConvWeights& weights,
                 std::byte* packed);
+std::span<const std::byte> dense_first_reads(const DenseTiles& tiles, const QConvDesc& desc,
+                                             const std::byte* packed, int thread, int threads);
 size_t dense_scratch_bytes(const DenseTiles& tiles, const QConvDesc& desc);
 void dense_run(const DenseTiles& tiles, const QConvDesc& desc, const QConvPointers& pointers, int thread,
                int threads);
@@ -74,6 +80,8 @@ std::string depthwise_why_not(const QConvDesc& desc);
 size_t depthwise_packed_bytes(const DepthwiseTiles& tiles, const QConvDesc& desc);
 void depthwise_pack(const DepthwiseTiles& tiles, const QConvDesc& desc, const QConvWeights& weights,
                     std::byte* packed);
+std::span<const std::byte> depthwise_first_reads(const DepthwiseTiles& tiles, const QConvDesc& desc,
+                                                 const std::byte* packed);
 size_t depthwise_scratch_bytes(const DepthwiseTiles& tiles, const QConvDesc& desc);
 void depthwise_run(const DepthwiseTiles& tiles, const QConvDesc& desc, const QConvPointers& pointers,
                    int thread, int threads);
