@@ -176,13 +176,18 @@ class OnnxRuntime:
 
 
 class OpenVino:
+    precision = None  # of what is not INT8: its own choice, bfloat16 where the CPU has it
+
     def __init__(self, files, file, batch, threads):
         if openvino is None:
             raise Failed("openvino is not installed")
         core = openvino.Core()
         model = core.read_model(file())
         model.reshape([batch, *files.shape])
-        self.compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads})
+        config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+        if self.precision:
+            config["INFERENCE_PRECISION_HINT"] = self.precision
+        self.compiled = core.compile_model(model, "CPU", config)
         self.request = self.compiled.create_infer_request()
         self.request.set_input_tensor(openvino.Tensor(np.ascontiguousarray(files.images[:batch])))
 
@@ -190,12 +195,17 @@ class OpenVino:
         return time_calls(self.request.infer, seconds)
 
 
+class OpenVinoFloat(OpenVino):
+    precision = "f32"
+
+
 def contenders(files):
     """Name -> (class, function that gives its file)."""
     table = {"kvant int8": (Plan, files.ours), "kvant int8 on onnxruntime's file": (Plan, files.static),
              "onnxruntime int8": (OnnxRuntime, files.static), "openvino int8": (OpenVino, files.static),
              "kvant float": (Plan, files.float), "onnxruntime float": (OnnxRuntime, files.float),
-             "openvino float": (OpenVino, files.float), "onnxruntime on kvant's file": (OnnxRuntime, files.ours)}
+             "openvino float": (OpenVinoFloat, files.float), "openvino bfloat16": (OpenVino, files.float),
+             "onnxruntime on kvant's file": (OnnxRuntime, files.ours)}
     if "deit" in files.name or "vit" in files.name:
         table["onnxruntime int8 dynamic"] = (OnnxRuntime, files.dynamic)
     return table
