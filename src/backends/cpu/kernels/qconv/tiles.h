@@ -62,6 +62,28 @@ struct DepthwiseTiles {
   int (*channel_of)(int lanes, int lane) = nullptr;
 };
 
+// Depthwise by columns of the window: up to four rows of a column are brought together once and serve every
+// output whose window holds the column. Input is read in place; what lies outside of it is `fill`. `pixels`
+// outputs of one row, one block of channels; weights are [group of four rows][column][lane][4 rows].
+struct ColumnsArgs {
+  static constexpr int64_t kMaxRows = 8;
+  const uint8_t* rows[kMaxRows] =
+      {};  // first channel of the block at input column 0; a row of `fill` outside
+  int64_t row_count = 0, columns = 0, stride = 1;  // of the window; step from output to output
+  int64_t first_column = 0, width = 0;             // input column of the first tap; columns of the input
+  int64_t column_bytes = 0, pixels = 0;
+  uint8_t fill = 0;   // as u8
+  bool flip = false;  // codes are i8
+  TileArgs out;
+};
+
+struct ColumnsTiles {
+  int lanes = 64;
+  void (*row)(const ColumnsArgs& args) = nullptr;
+  int (*channel_of)(int lanes, int lane) = nullptr;
+};
+
+extern const ColumnsTiles kColumns64Avx512vnni;
 extern const DenseTiles kTiles7x64Avx512vnni, kTiles14x32Avx512vnni, kTiles6x16Avx2, kTiles4x16Plain;
 extern const DepthwiseTiles kDepthwise64Avx512vnni, kDepthwise16Avx2, kDepthwisePlain;
 
@@ -85,5 +107,13 @@ std::span<const std::byte> depthwise_first_reads(const DepthwiseTiles& tiles, co
 size_t depthwise_scratch_bytes(const DepthwiseTiles& tiles, const QConvDesc& desc);
 void depthwise_run(const DepthwiseTiles& tiles, const QConvDesc& desc, const QConvPointers& pointers,
                    int thread, int threads);
+
+std::string columns_why_not(const QConvDesc& desc);
+size_t columns_packed_bytes(const ColumnsTiles& tiles, const QConvDesc& desc);
+void columns_pack(const ColumnsTiles& tiles, const QConvDesc& desc, const QConvWeights& weights,
+                  std::byte* packed);
+size_t columns_scratch_bytes(const QConvDesc& desc);
+void columns_run(const ColumnsTiles& tiles, const QConvDesc& desc, const QConvPointers& pointers, int thread,
+                 int threads);
 
 }  // namespace kvant::backends::cpu
