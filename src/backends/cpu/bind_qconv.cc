@@ -74,6 +74,9 @@ QConvDesc describe(const engine::NodeView& view, const Shape& weight) {
   desc.shape = view.node.op == "QGemm" ? gemm_shape_of(view, weight) : conv_shape_of(view, weight);
   desc.x_signed = is_signed_code(view, view.inputs[0].dtype);
   desc.x_zero_point = code_attribute(view, "x_zero_point", 0, desc.x_signed ? Code::I8 : Code::U8);
+  // i8 codes that are never negative are the same bytes as u8.
+  if (desc.x_signed && desc.x_zero_point >= 0 && view.node.attributes.integer("x_low", -128) >= 0)
+    desc.x_signed = false;
   desc.epilogue = node_epilogue(view, kResidual);
   return desc;
 }
