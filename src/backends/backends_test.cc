@@ -87,22 +87,6 @@ TEST(CpuBackend, QConv) {
   expect_reference(qconv(silu));
 }
 
-// Signed codes that are never negative, read as u8.
-TEST(CpuBackend, QConvOfNonnegativeCodes) {
-  for (const int64_t zero_point : {int64_t{0}, int64_t{5}, int64_t{-3}}) {
-    Tensor x = codes(DType::Int8, {2, 9, 8, 12}, 1);
-    for (int8_t& code : x.mutable_data<int8_t>()) code &= 127;
-    ir::Attributes attributes = conv_attributes("i8");
-    attributes.set("x_zero_point", zero_point);
-    attributes.set("y_zero_point", int64_t{0});
-    attributes.set("x_low", int64_t{0});
-    expect_reference(OneNode(
-        "QConv", std::move(attributes),
-        {x, codes(DType::Int8, {40, 3, 3, 12}, 2), reals({40}, 3, 1e-4f, 1e-3f), reals({40}, 4, -20, 20)}, {},
-        {0}));
-  }
-}
-
 TEST(CpuBackend, QGemm) {
   for (const int64_t rows : {1, 5}) {
     const OneNode one(
@@ -198,6 +182,67 @@ TEST(CpuBackend, MovesData) {
   expect_reference(OneNode("QConcat", {{"axis", int64_t{-1}}}, {a, b}, {}, {0, 1}));
 }
 
+// Every result of a Split.
+void expect_parts(ir::Attributes attributes, std::vector<Tensor> operands, size_t parts) {
+  OneNode one("Identity", {}, {operands[0]});
+  one.inputs = operands;
+  one.node.inputs.clear();
+  for (size_t i = 0; i < operands.size(); ++i) one.node.inputs.push_back(static_cast<ir::ValueId>(i));
+  one.is_constant.resize(operands.size(), true);
+  one.node.op = "Split";
+  one.node.attributes = std::move(attributes);
+  one.node.outputs.clear();
+  for (size_t i = 0; i < parts; ++i) one.node.outputs.push_back(static_cast<ir::ValueId>(100 + i));
+  one.types = one.definition().infer({one.node, one.input_types(), one.pointers(true)});
+  const std::vector<Tensor> expected = one.definition().evaluate({one.node, one.pointers(false)});
+  const auto backends = all();
+  std::string why;
+  const auto tactics = backends[0]->tactics(one.view(false, 2), why);
+  ASSERT_EQ(tactics, std::vector<std::string>{"move"}) << why;
+  const auto step =
+      backends[0]->load(one.view(true, 2), "move", backends[0]->pack(one.view(false, 2), "move"));
+  std::vector<Tensor> results;
+  std::vector<std::byte*> places;
+  for (const ir::Type& type : one.types) results.emplace_back(type.dtype, *type.shape);
+  for (Tensor& result : results) places.push_back(result.mutable_raw());
+  std::vector<const std::byte*> in(one.inputs.size(), nullptr);
+  in[0] = one.inputs[0].raw();
+  ThreadTeam team(2);
+  step->run({in, places, nullptr, team});
+  EXPECT_EQ(results, expected);
+}
+
+TEST(CpuBackend, MovesElements) {
+  for (const DType dtype : {DType::UInt8, DType::Int32, DType::Int64}) {
+    const Tensor x = codes(dtype, {2, 12, 9, 10}, 1);
+    expect_parts({{"axis", int64_t{1}}}, {x, Tensor::vector<int64_t>({5, 4, 3})}, 3);
+    expect_parts({{"axis", int64_t{-1}}, {"num_outputs", int64_t{2}}}, {x}, 2);
+    expect_reference(OneNode("Slice", {},
+                             {x, Tensor::vector<int64_t>({-1, 1}), Tensor::vector<int64_t>({-9, 8}),
+                              Tensor::vector<int64_t>({3, 1}), Tensor::vector<int64_t>({-2, 3})}));
+    const Tensor pads = Tensor::vector<int64_t>({0, 1, 2, 0, 0, 0, 1, 3});
+    expect_reference(OneNode("Pad", {}, {x, pads, codes(dtype, {}, 2)}));
+    expect_reference(OneNode("Pad", {}, {x, pads}));
+    for (const char* mode : {"edge", "reflect"})
+      expect_reference(OneNode("Pad", {{"mode", std::string(mode)}}, {x, pads}));
+    expect_reference(OneNode("Gather", {{"axis", int64_t{1}}}, {x, Tensor::vector<int64_t>({3, -1, 0, 3})}));
+    expect_reference(OneNode("Gather", {{"axis", int64_t{2}}}, {x, Tensor::scalar<int64_t>(4)}));
+    expect_reference(
+        OneNode("Expand", {}, {codes(dtype, {1, 3, 1}, 3), Tensor::vector<int64_t>({2, 1, 3, 5})}));
+    expect_reference(OneNode("Tile", {}, {codes(dtype, {2, 3}, 3), Tensor::vector<int64_t>({2, 3})}));
+    expect_reference(OneNode("DepthToSpace", {{"blocksize", int64_t{2}}}, {x}));
+    expect_reference(OneNode("SpaceToDepth", {{"blocksize", int64_t{2}}}, {codes(dtype, {1, 3, 4, 6}, 3)}));
+  }
+  Tensor scales(DType::Float32, {4});
+  for (size_t i = 0; i < 4; ++i) scales.mutable_data<float>()[i] = i < 2 ? 1.0f : 2.0f;
+  const ir::Attributes nearest{{"mode", std::string("nearest")},
+                               {"coordinate_transformation_mode", std::string("asymmetric")},
+                               {"nearest_mode", std::string("floor")}};
+  for (const DType dtype : {DType::UInt8, DType::Int8})
+    expect_reference(OneNode("Resize", nearest, {codes(dtype, {1, 3, 5, 4}, 1), reals({0}, 1), scales}, {1}));
+  expect_reference(OneNode("Resize", nearest, {reals({1, 3, 5, 4}, 1), reals({0}, 1), scales}, {1}));
+}
+
 TEST(CpuBackend, FloatElementwise) {
   const Tensor x = reals({2, 5, 7, 19}, 1);
   for (const char* op : {"Add", "Mul"}) {
@@ -212,6 +257,16 @@ TEST(CpuBackend, FloatElementwise) {
     expect_reference(OneNode(op, {}, {x, reals({1, 1, 1, 1, 1}, 2)}), false);
     expect_reference(OneNode(op, {}, {reals({2, 1, 3}, 1), reals({4, 1}, 2)}), false);
   }
+  for (const char* op : {"Sub", "Div", "Min", "Max", "Pow"}) {
+    const Tensor positive = reals({2, 5, 7, 19}, 3, 0.5f, 2);
+    expect_reference(OneNode(op, {}, {positive, reals({2, 5, 7, 19}, 2, 0.5f, 2)}, {}, {0, 1}));
+    expect_reference(OneNode(op, {}, {reals({19}, 2, 0.5f, 2), positive}, {}, {0, 1}));
+    expect_reference(OneNode(op, {}, {positive, reals({5, 1, 1}, 2, 0.5f, 2)}));
+    expect_reference(OneNode(op, {}, {Tensor::scalar(2.0f), positive}, {}, {1}));
+    expect_reference(OneNode(op, {}, {x, Tensor::scalar(2.0f)}));
+  }
+  for (const char* op : {"Erf", "Sqrt", "Exp", "Log", "Neg", "Abs", "Reciprocal", "Floor", "Ceil", "Round"})
+    expect_reference(OneNode(op, {}, {reals({2, 5, 7, 19}, 3, 0.5f, 2)}));
   for (const char* op : {"Relu", "LeakyRelu", "Elu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Gelu",
                          "Softplus", "Mish"}) {
     expect_reference(OneNode(op, {}, {x}));
@@ -274,6 +329,64 @@ TEST(CpuBackend, ProductsOfActivations) {
   product({2, 1, 5, 8}, {1, 3, 8, 7});  // each is repeated along another dimension
   product({1, 1}, {1, 1});
   expect_reference(OneNode("MatMul", {}, {reals({5, 8}, 1), reals({2, 8, 7}, 2)}));  // constant
+}
+
+TEST(CpuBackend, ProductsOfCodes) {
+  using Axes = std::vector<int64_t>;
+  const auto product = [](Shape a, Shape b, const Axes& pa, const Axes& pb, const Axes& py,
+                          const char* output, DType ta, DType tb) {
+    ir::Attributes attributes{{"multiplier", 0.0003f},
+                              {"a_zero_point", int64_t{ta == DType::UInt8 ? 117 : -9}},
+                              {"b_zero_point", int64_t{tb == DType::UInt8 ? 31 : 5}},
+                              {"output", std::string(output)}};
+    if (!pa.empty()) attributes.set("a_perm", pa);
+    if (!pb.empty()) attributes.set("b_perm", pb);
+    if (!py.empty()) attributes.set("y_perm", py);
+    if (std::string(output) != "f32") {
+      attributes.set("y_zero_point", int64_t{7});
+      attributes.set("low", int64_t{0});
+      attributes.set("high", int64_t{120});
+      attributes.set("multiplier", 0.0011f);
+    }
+    expect_reference(
+        OneNode("QMatMul", attributes, {codes(ta, std::move(a), 1), codes(tb, std::move(b), 2)}, {}, {0, 1}),
+        true, 0.0f);
+  };
+  for (const DType a : {DType::UInt8, DType::Int8}) {
+    for (const DType b : {DType::UInt8, DType::Int8}) {
+      for (const char* output : {"f32", "u8"}) {
+        product({5, 8}, {8, 7}, {}, {}, {}, output, a, b);
+        product({1, 1}, {1, 1}, {}, {}, {}, output, a, b);
+        product({2, 3, 50, 16}, {2, 3, 16, 33}, {}, {}, {}, output, a, b);
+        product({3, 29, 67}, {3, 67, 130}, {}, {}, {}, output, a, b);
+        product({1, 37, 3, 20}, {1, 37, 3, 20}, {0, 2, 1, 3}, {0, 2, 3, 1}, {}, output, a, b);
+        product({2, 3, 19, 37}, {2, 37, 3, 64}, {}, {0, 2, 1, 3}, {0, 2, 1, 3}, output, a, b);
+        product({70, 9}, {70, 5}, {1, 0}, {}, {}, output, a, b);
+      }
+    }
+  }
+}
+
+TEST(CpuBackend, RowsToCodes) {
+  for (const auto& [output, low, high] : {std::tuple{"u8", 0, 255}, {"i8", -128, 100}}) {
+    const ir::Attributes result{{"output", std::string(output)},
+                                {"y_zero_point", int64_t{low == 0 ? 3 : -90}},
+                                {"low", int64_t{low}},
+                                {"high", int64_t{high}}};
+    ir::Attributes softmax = result, norm = result;
+    norm.set("y_scale", 0.031f);
+    for (const float scale : {1.0f / 255, 0.0007f}) {
+      softmax.set("y_scale", scale);
+      expect_reference(OneNode("QSoftmax", softmax, {reals({40, 197}, 3, -6, 6)}));
+      expect_reference(OneNode("QSoftmax", softmax, {reals({7, 1, 5}, 3, -60, 80)}));
+      expect_reference(OneNode("QSoftmax", softmax, {reals({3, 2, 1}, 3)}));
+    }
+    const Tensor gain = reals({70}, 5), bias = reals({70}, 6);
+    expect_reference(OneNode("QLayerNormalization", norm, {reals({400, 70}, 4), gain, bias}));
+    expect_reference(OneNode("QLayerNormalization", norm, {reals({9, 70}, 4, 1000, 1001), gain}));
+    norm.set("axis", int64_t{1});
+    expect_reference(OneNode("QLayerNormalization", norm, {reals({4, 7, 10}, 4), gain.reshaped({7, 10})}));
+  }
 }
 
 TEST(CpuBackend, Softmax) {

@@ -251,5 +251,58 @@ TEST(PoolsNhwc, EqualTheirNchwForms) {
   EXPECT_THAT(refusal("MaxPoolNhwc", window, {ramp({2, 3})}), HasSubstr("2x3 is not [N,H,W,C]"));
 }
 
+TEST(QMatMul, IsTheProductOfTheRealsTransposedAsAsked) {
+  const Tensor a = random_codes(DType::UInt8, {2, 5, 3, 4}, 1),
+               b = random_codes(DType::Int8, {2, 6, 3, 4}, 2);
+  const Ints a_perm{0, 2, 1, 3}, b_perm{0, 2, 3, 1}, y_perm{0, 2, 1, 3};
+  const Tensor real_a = dequantized(a, Tensor::scalar(0.02f), Tensor::scalar(static_cast<uint8_t>(7))),
+               real_b = dequantized(b, Tensor::scalar(0.03f), Tensor::scalar(static_cast<int8_t>(-9)));
+  const Tensor product =
+      transpose(run_op("MatMul", {}, {transpose(real_a, a_perm), transpose(real_b, b_perm)})[0], y_perm);
+  ir::Attributes attributes{{"a_zero_point", int64_t{7}},
+                            {"b_zero_point", int64_t{-9}},
+                            {"a_perm", a_perm},
+                            {"b_perm", b_perm},
+                            {"y_perm", y_perm},
+                            {"multiplier", 0.02f * 0.03f},
+                            {"output", std::string("f32")}};
+  EXPECT_LE(max_abs_difference(run_op("QMatMul", attributes, {a, b})[0], product), 1e-5f);
+  for (const auto& [name, value] : ir::Attributes{{"output", std::string("u8")},
+                                                  {"multiplier", static_cast<float>(0.02 * 0.03 / 0.05)},
+                                                  {"y_zero_point", int64_t{90}},
+                                                  {"low", int64_t{0}},
+                                                  {"high", int64_t{255}}})
+    attributes.set(name, value);
+  expect_close_codes(run_op("QMatMul", attributes, {a, b})[0],
+                     run_op("QuantizeLinear", {},
+                            {product, Tensor::scalar(0.05f), Tensor::scalar(static_cast<uint8_t>(90))})[0]);
+  attributes.set("a_perm", Ints{0, 2, 2, 3});
+  EXPECT_THAT(
+      [&] {
+        run_op("QMatMul", attributes, {a, b});
+      },
+      testing::ThrowsMessage<Error>(HasSubstr("a_perm is no permutation of the 4 axes")));
+}
+
+TEST(QSoftmaxAndQLayerNormalization, AreTheQuantizedResults) {
+  const Tensor x = ramp({7, 12}, -3.0f, 0.071f), gain = ramp({12}, 0.5f, 0.1f),
+               bias = ramp({12}, -1.0f, 0.2f);
+  const Tensor scale = Tensor::scalar(0.0123f), zero = Tensor::scalar(static_cast<uint8_t>(40));
+  const ir::Attributes codes{{"output", std::string("u8")},
+                             {"y_scale", 0.0123f},
+                             {"y_zero_point", int64_t{40}},
+                             {"low", int64_t{0}},
+                             {"high", int64_t{255}}};
+  EXPECT_EQ(run_op("QSoftmax", codes, {x})[0],
+            run_op("QuantizeLinear", {}, {run_op("Softmax", {}, {x})[0], scale, zero})[0]);
+  EXPECT_EQ(
+      run_op("QLayerNormalization", codes, {x, gain, bias})[0],
+      run_op("QuantizeLinear", {}, {run_op("LayerNormalization", {}, {x, gain, bias})[0], scale, zero})[0]);
+  ir::Attributes absurd = codes;
+  absurd.set("y_scale", 0.0f);
+  EXPECT_THAT([&] { run_op("QSoftmax", absurd, {x}); },
+              testing::ThrowsMessage<Error>(HasSubstr("y_scale is 0; it must be above 0")));
+}
+
 }  // namespace
 }  // namespace kvant::ops

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <set>
 
 #include "backends/backends.h"
 #include "conformance/float_networks.h"
@@ -38,7 +37,9 @@ std::vector<Subject> subjects() {
   };
   for (const Network& network : networks()) {
     add(network.name, network.text, Mode::Integer);
-    add(network.name + "_simulated", network.text, Mode::Simulate);
+    // Behind an attention one code that falls to the next moves a whole row of results: only the integer
+    // form, whose kernels are exact, is told from a wrong one by such shares.
+    if (network.name != "transformer") add(network.name + "_simulated", network.text, Mode::Simulate);
   }
   add("tensorrt_style", tensorrt_style(), Mode::Integer);
   for (const auto& [name, text] : float_networks()) add(name, text, Mode::Integer);
@@ -136,19 +137,15 @@ TEST_P(Conformance, IntegerNetworksGiveTheLoweredGraphsBits) {
   }
 }
 
-// The reference is for what no other backend has a kernel for; ordinary CNNs never need it.
+// The reference is for what no other backend has a kernel for; these networks never need it.
 TEST_P(Conformance, RunsOnTheFirstBackend) {
   const Plan plan = build(typed(GetParam().text), ops::standard(), chosen_,
                           {.threads = GetParam().threads, .mode = GetParam().mode});
-  const std::set<std::string> without_kernel = {"Resize", "Split", "Erf", "Div", "Slice"};
   for (const PlanStep& step : plan.steps) {
     const ir::Node& node = plan.graph.node(step.node);
-    if (step.backend == kView || step.backend == GetParam().backends[0]) {
-      EXPECT_EQ(step.fallback, "");
-      continue;
-    }
-    EXPECT_NE(step.fallback, "") << node.op << " '" << node.name << "'";
-    EXPECT_TRUE(without_kernel.contains(node.op)) << node.op << " '" << node.name << "': " << step.fallback;
+    EXPECT_EQ(step.fallback, "") << node.op << " '" << node.name << "'";
+    EXPECT_TRUE(step.backend == kView || step.backend == GetParam().backends[0])
+        << node.op << " '" << node.name << "'";
   }
 }
 

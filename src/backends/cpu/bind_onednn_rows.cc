@@ -204,8 +204,8 @@ Binding binding(std::string_view op) {
 }  // namespace
 
 Binding bind_matmul() { return binding<describe_matmul>("MatMul"); }
-Binding bind_softmax() { return binding<describe_softmax>("Softmax"); }
-Binding bind_layer_normalization() { return binding<describe_layer_normalization>("LayerNormalization"); }
+Binding onednn_softmax() { return binding<describe_softmax>("Softmax"); }
+Binding onednn_layer_normalization() { return binding<describe_layer_normalization>("LayerNormalization"); }
 Binding bind_reduce_mean() { return binding<describe_reduce_mean>("ReduceMean"); }
 
 }  // namespace kvant::backends::cpu

@@ -22,4 +22,8 @@ auto translated(const engine::NodeView& view, Fn&& fn) {
   }
 }
 
+// For what the kernels of our own leave to it.
+Binding onednn_softmax();
+Binding onednn_layer_normalization();
+
 }  // namespace kvant::backends::cpu

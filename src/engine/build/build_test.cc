@@ -47,13 +47,13 @@ TEST(Reasons, OfFloatConvolutionsAndProducts) {
 
 TEST(Reasons, OfQuantizersThatStayed) {
   const std::string text =
-      graph_text(pair("x", 0.02f) + unary("s", "Softmax", "x_dq") + pair("s", 0.01f), "s_dq");
+      graph_text(pair("x", 0.02f) + unary("s", "LogSoftmax", "x_dq") + pair("s", 0.01f), "s_dq");
   EXPECT_EQ(reason(text, "x_Q"), "quantizes a float input of the network");
-  EXPECT_EQ(reason(text, "x_DQ"), "separate: Softmax after it runs in float");
-  EXPECT_EQ(reason(text, "s_Q"), "separate: Softmax before it has no kernel that writes codes");
+  EXPECT_EQ(reason(text, "x_DQ"), "separate: LogSoftmax after it runs in float");
+  EXPECT_EQ(reason(text, "s_Q"), "separate: LogSoftmax before it has no kernel that writes codes");
   EXPECT_EQ(reason(text, "s_DQ"), "makes a float output of the network");
   const std::string twice =
-      graph_text(unary("r", "Softmax", "x") + pair("r", 0.02f) + binary("m", "Mul", "r", "r_dq"), "m");
+      graph_text(unary("r", "LogSoftmax", "x") + pair("r", 0.02f) + binary("m", "Mul", "r", "r_dq"), "m");
   EXPECT_EQ(reason(twice, "r_Q"), "separate: what it quantizes is read in float too");
 }
 

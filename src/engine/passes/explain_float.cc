@@ -20,6 +20,7 @@ std::string reason_for(const ir::Graph& graph, const ir::Node& node) {
     const auto& uses = graph.value(node.outputs[0]).uses;
     return uses.empty() ? "unused" : "separate: " + graph.node(uses[0].node).op + " after it runs in float";
   }
+  if (graph.value(node.outputs[0]).type.dtype != DType::Float32) return "";  // it quantizes its own result
   bool reads_codes = false;
   for (const ir::ValueId input : node.inputs) {
     const ir::Node* producer = graph.producer(input);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ten small quantized networks, one for each way of building CNNs that the passes know. What they shall
+// Small quantized networks, one for each way of building CNNs that the passes know. What they shall
 // become is tested pass by pass here, and on every backend in tests/conformance.
 #pragma once
 
@@ -143,6 +143,69 @@ inline std::string mlp() {
       "y", "f32[8,64,8]");
 }
 
+// %<name> = %<x> times i8 weights [in,out] behind a DQ, plus a bias.
+inline std::string dense(const std::string& name, const std::string& x, int in, int out) {
+  return fmt::format(
+      "const %{0}_w: i8[{2},{3}] = rand({4}) const %{0}_s: f32[{3}] = fill(0.004) const %{0}_b: f32[{3}] = "
+      "rand({5})\n"
+      "%{0}_wd = DequantizeLinear \"{0}_wDQ\" (%{0}_w, %{0}_s) {{axis = 1}}\n%{0}_m = MatMul \"{0}_m\" "
+      "(%{1}, %{0}_wd)\n"
+      "%{0} = Add \"{0}\" (%{0}_m, %{0}_b)\n",
+      name, x, in, out, static_cast<int>(name.size()) * 7 + name.back(),
+      static_cast<int>(name.size()) * 5 + 3);
+}
+
+// A block of a transformer as exporters write it: both products quantized, the rest between them float.
+inline std::string transformer() {
+  const std::string heads = "const %h: i64[4] = {0, 0, 4, 8}\nconst %sizes: i64[3] = {32, 32, 32}\n";
+  return graph_text(
+      heads + "const %g1: f32[32] = rand(2) const %e1: f32[32] = rand(4) const %g2: f32[32] = rand(8)\n" +
+          "%n1 = LayerNormalization \"n1\" (%x, %g1, %e1)\n" + pair("n1", 0.03f, "u8", 120) +
+          dense("qkv", "n1_dq", 32, 96) + "%q0, %k0, %v0 = Split \"split\" (%qkv, %sizes) {axis = 2}\n" +
+          binary("qh", "Reshape", "q0", "h") + unary("qt", "Transpose", "qh", "perm = [0,2,1,3]") +
+          "const %c: f32[] = {0.353553}\n" + binary("q", "Mul", "qt", "c") + pair("q", 0.012f, "u8", 128) +
+          binary("kh", "Reshape", "k0", "h") + unary("k", "Transpose", "kh", "perm = [0,2,3,1]") +
+          pair("k", 0.04f) + binary("vh", "Reshape", "v0", "h") +
+          unary("v", "Transpose", "vh", "perm = [0,2,1,3]") + pair("v", 0.04f, "u8", 131) +
+          binary("s", "MatMul", "q_dq", "k_dq") + unary("p", "Softmax", "s") + pair("p", 0.002f, "u8", 0) +
+          binary("o", "MatMul", "p_dq", "v_dq") + unary("ot", "Transpose", "o", "perm = [0,2,1,3]") +
+          "const %flat: i64[3] = {0, 0, 32}\n" + binary("of", "Reshape", "ot", "flat") + pair("of", 0.02f) +
+          dense("proj", "of_dq", 32, 32) + binary("a", "Add", "x", "proj") +
+          "%n2 = LayerNormalization \"n2\" (%a, %g2)\n" + pair("n2", 0.03f, "u8", 120) +
+          dense("f1", "n2_dq", 32, 64) + unary("g", "Gelu", "f1") + pair("g", 0.02f, "u8", 12) +
+          dense("f2", "g_dq", 64, 32) + binary("y", "Add", "a", "f2"),
+      "y", "f32[2,37,32]");
+}
+
+inline std::string silu_conv(const std::string& name, const std::string& x, const ConvText& c) {
+  return conv(name + "_c", x, c) + unary(name + "_g", "Sigmoid", name + "_c") +
+         binary(name, "Mul", name + "_c", name + "_g");
+}
+
+// What detectors are made of: split and joined halves, chained pools, an upsampled map, a head in rows.
+inline std::string detector() {
+  const std::string pool = "kernel_shape = [5,5], pads = [2,2,2,2]";
+  return graph_text(
+      pair("x", 0.02f) + silu_conv("a", "x_dq", {.out = 16, .kernel = 1}) + pair("a", 0.02f, "u8", 14) +
+          "const %halves: i64[2] = {8, 8}\n%s1, %s2 = Split \"split\" (%a_dq, %halves) {axis = 1}\n" +
+          silu_conv("b", "s2", {}) + "%c = Concat \"c\" (%s1, %s2, %b) {axis = 1}\n" +
+          pair("c", 0.02f, "u8", 14) + silu_conv("d", "c_dq", {.in = 24, .stride = 2}) +
+          pair("d", 0.02f, "u8", 14) + unary("p1", "MaxPool", "d_dq", pool) +
+          unary("p2", "MaxPool", "p1", pool) + unary("p3", "MaxPool", "p2", pool) +
+          "%sppf = Concat \"sppf\" (%d_dq, %p1, %p2, %p3) {axis = 1}\n" +
+          silu_conv("e", "sppf", {.in = 32, .kernel = 1}) + pair("e", 0.02f, "u8", 14) +
+          "const %scales: f32[4] = {1, 1, 2, 2}\n%up = Resize \"up\" (%e_dq, _, %scales) {mode = "
+          "\"nearest\", "
+          "coordinate_transformation_mode = \"asymmetric\", nearest_mode = \"floor\"}\n"
+          "%neck = Concat \"neck\" (%up, %c_dq) {axis = 1}\n" +
+          conv("head", "neck", {.out = 6, .in = 32, .kernel = 1}) + "const %rows: i64[3] = {0, 6, -1}\n" +
+          binary("hr", "Reshape", "head", "rows") + unary("ht", "Transpose", "hr", "perm = [0,2,1]") +
+          "const %b0: i64[1] = {0} const %b4: i64[1] = {4} const %ax: i64[1] = {2}\n"
+          "%boxes = Slice \"boxes\" (%ht, %b0, %b4, %ax)\n" +
+          unary("y", "Sigmoid", "boxes"),
+      "y");
+}
+
 inline std::vector<Network> networks() {
   const std::vector<std::string> integer = {"Conv", "ConvNhwc",           "Relu", "Add",
                                             "Mul",  "BatchNormalization", "Clip", "Sigmoid"};
@@ -158,7 +221,13 @@ inline std::vector<Network> networks() {
           {"onnxruntime_style", onnxruntime_style(), 2, integer},
           {"shuffle_net", shuffle_net(), 5, {"Conv", "ConvNhwc"}},
           {"yolo", yolo(), 2, {"Conv", "ConvNhwc", "LeakyRelu"}},
-          {"mlp", mlp(), 0, {"MatMul", "Erf"}}};
+          {"mlp", mlp(), 0, {"MatMul", "Erf"}},
+          {"transformer",
+           transformer(),
+           0,
+           {"MatMul", "Softmax", "LayerNormalization", "Split", "Mul", "Add", "QuantizeLinear",
+            "DequantizeLinear", "Gelu"}},
+          {"detector", detector(), 3, {"Conv", "ConvNhwc", "Mul"}}};
 }
 
 }  // namespace kvant::engine

@@ -39,6 +39,10 @@ struct AverageDesc {
   CodeRange out;
 };
 
+// ONNX's operators of these names.
+enum class Binary { Add, Sub, Mul, Div, Min, Max, Pow };
+enum class Unary { Erf, Sqrt, Exp, Log, Neg, Abs, Reciprocal, Floor, Ceil, Round };
+
 struct ElementKernels {
   std::string_view name;  // of the instruction set, as it ends tactics' names
   Isa isa;
@@ -56,11 +60,10 @@ struct ElementKernels {
   void (*max_u8)(const PoolTaps& taps, const uint8_t* x, uint8_t* y, int64_t n);
   void (*max_i8)(const PoolTaps& taps, const int8_t* x, int8_t* y, int64_t n);
   void (*max_f32)(const PoolTaps& taps, const float* x, float* y, int64_t n);
-  // y = a + b, a * b, and with one b for all
-  void (*add_f32)(const float* a, const float* b, float* y, int64_t n);
-  void (*mul_f32)(const float* a, const float* b, float* y, int64_t n);
-  void (*add_scalar_f32)(const float* a, float b, float* y, int64_t n);
-  void (*mul_scalar_f32)(const float* a, float b, float* y, int64_t n);
+  // y = a op b; a step of 0 repeats the first element.
+  void (*binary_f32)(Binary op, const float* a, int64_t a_step, const float* b, int64_t b_step, float* y,
+                     int64_t n);
+  void (*unary_f32)(Unary op, const float* x, float* y, int64_t n);
 };
 
 // Best first (kernels.inc).

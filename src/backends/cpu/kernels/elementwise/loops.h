@@ -103,17 +103,77 @@ void max_of(const PoolTaps& taps, const T* x, T* y, int64_t n) {
   });
 }
 
-void add_floats(const float* a, const float* b, float* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) y[i] = a[i] + b[i];
+// Calls use(f) with the function of the operator, so that loops choose it once. A NaN passes through Min and
+// Max.
+template <class Use>
+void with_binary(Binary op, const Use& use) {
+  switch (op) {
+    case Binary::Add:
+      return use([](float a, float b) { return a + b; });
+    case Binary::Sub:
+      return use([](float a, float b) { return a - b; });
+    case Binary::Mul:
+      return use([](float a, float b) { return a * b; });
+    case Binary::Div:
+      return use([](float a, float b) { return a / b; });
+    case Binary::Min:
+      return use([](float a, float b) { return a < b || a != a ? a : b; });
+    case Binary::Max:
+      return use([](float a, float b) { return a > b || a != a ? a : b; });
+    case Binary::Pow:
+      return use([](float a, float b) { return std::pow(a, b); });
+  }
 }
-void mul_floats(const float* a, const float* b, float* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) y[i] = a[i] * b[i];
+
+void binary_floats(Binary op, const float* a, int64_t a_step, const float* b, int64_t b_step, float* y,
+                   int64_t n) {
+  if (op == Binary::Pow && b_step == 0 && *b == 2.0f) {
+    for (int64_t i = 0; i < n; ++i) y[i] = a[i * a_step] * a[i * a_step];
+    return;
+  }
+  with_binary(op, [&](auto f) {
+    if (a_step == 1 && b_step == 1) {
+      for (int64_t i = 0; i < n; ++i) y[i] = f(a[i], b[i]);
+    } else if (a_step == 1) {
+      const float second = *b;
+      for (int64_t i = 0; i < n; ++i) y[i] = f(a[i], second);
+    } else {
+      const float first = *a;
+      for (int64_t i = 0; i < n; ++i) y[i] = f(first, b[i * b_step]);
+    }
+  });
 }
-void add_scalar(const float* a, float b, float* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) y[i] = a[i] + b;
+
+template <class Use>
+void with_unary(Unary op, const Use& use) {
+  switch (op) {
+    case Unary::Erf:
+      return use([](float x) { return std::erf(x); });
+    case Unary::Sqrt:
+      return use([](float x) { return std::sqrt(x); });
+    case Unary::Exp:
+      return use([](float x) { return std::exp(x); });
+    case Unary::Log:
+      return use([](float x) { return std::log(x); });
+    case Unary::Neg:
+      return use([](float x) { return -x; });
+    case Unary::Abs:
+      return use([](float x) { return std::fabs(x); });
+    case Unary::Reciprocal:
+      return use([](float x) { return 1.0f / x; });
+    case Unary::Floor:
+      return use([](float x) { return std::floor(x); });
+    case Unary::Ceil:
+      return use([](float x) { return std::ceil(x); });
+    case Unary::Round:
+      return use([](float x) { return std::nearbyint(x); });
+  }
 }
-void mul_scalar(const float* a, float b, float* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) y[i] = a[i] * b;
+
+void unary_floats(Unary op, const float* x, float* y, int64_t n) {
+  with_unary(op, [&](auto f) {
+    for (int64_t i = 0; i < n; ++i) y[i] = f(x[i]);
+  });
 }
 
 inline ElementKernels loop_kernels(std::string_view name, Isa isa) {
@@ -123,8 +183,7 @@ inline ElementKernels loop_kernels(std::string_view name, Isa isa) {
           look_up,        average_codes,
           average_floats, max_of<uint8_t>,
           max_of<int8_t>, max_of<float>,
-          add_floats,     mul_floats,
-          add_scalar,     mul_scalar};
+          binary_floats,  unary_floats};
 }
 
 }  // namespace

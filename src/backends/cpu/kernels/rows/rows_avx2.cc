@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/cpu/kernels/rows/loops.h"
+
+namespace kvant::backends::cpu {
+
+RowKernels row_kernels_avx2() { return loop_rows("avx2", Isa::Avx2); }
+
+}  // namespace kvant::backends::cpu
