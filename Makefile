@@ -25,8 +25,11 @@ test: build venv
 	@cmake --build --preset release
 	@cd $(BUILD) && KVANT_PYTHON=$(CURDIR)/$(BUILD)/venv/bin/python ctest --output-on-failure -j 2
 
-bench: build venv
-	@$(BUILD)/venv/bin/python bench/peers.py $(KVANT)
+# Peers from PyPI; long. BENCH="--networks a,b --threads 1" for a part: its rows replace those in the results.
+OPENVINO := 2026.4.1
+bench: build
+	@scripts/make-venv.sh $(BUILD)/venv-bench openvino==$(OPENVINO)
+	@$(BUILD)/venv-bench/bin/python bench/peers.py $(KVANT) --folder $(BUILD)/bench $(BENCH)
 
 # Fine-tuning against PyTorch's own fake-quantize modules, of torch from PyPI (a wheel for CUDA: 5 GB on the disk).
 TORCH := 2.15.0

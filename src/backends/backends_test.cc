@@ -87,6 +87,22 @@ TEST(CpuBackend, QConv) {
   expect_reference(qconv(silu));
 }
 
+// Signed codes that are never negative, read as u8.
+TEST(CpuBackend, QConvOfNonnegativeCodes) {
+  for (const int64_t zero_point : {int64_t{0}, int64_t{5}, int64_t{-3}}) {
+    Tensor x = codes(DType::Int8, {2, 9, 8, 12}, 1);
+    for (int8_t& code : x.mutable_data<int8_t>()) code &= 127;
+    ir::Attributes attributes = conv_attributes("i8");
+    attributes.set("x_zero_point", zero_point);
+    attributes.set("y_zero_point", int64_t{0});
+    attributes.set("x_low", int64_t{0});
+    expect_reference(OneNode(
+        "QConv", std::move(attributes),
+        {x, codes(DType::Int8, {40, 3, 3, 12}, 2), reals({40}, 3, 1e-4f, 1e-3f), reals({40}, 4, -20, 20)}, {},
+        {0}));
+  }
+}
+
 TEST(CpuBackend, QGemm) {
   for (const int64_t rows : {1, 5}) {
     const OneNode one(

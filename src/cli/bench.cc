@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <chrono>
-#include <numeric>
 
 #include "base/interrupt.h"
 #include "base/random.h"
+#include "cli/bench_kernels.h"
 #include "cli/model_file.h"
+#include "cli/sampling.h"
+#include "engine/run/team.h"
 #include "ir/infer.h"
+#include "ir/statistics.h"
 #include "ops/ops.h"
 #include "report/table.h"
 #include "train/torch_runner.h"
@@ -24,31 +27,6 @@ Tensor random_input(const ir::Type& type, Random& random) {
   return floats.cast(type.dtype);
 }
 
-struct Latency {
-  std::vector<double> ms;  // sorted
-  double at(double share) const {
-    return ms[std::min(ms.size() - 1, static_cast<size_t>(share * static_cast<double>(ms.size())))];
-  }
-  double mean() const { return std::accumulate(ms.begin(), ms.end(), 0.0) / static_cast<double>(ms.size()); }
-};
-
-Latency measure(engine::Engine& engine, std::span<const Tensor> inputs, int64_t warmup, int64_t iterations,
-                Progress& progress) {
-  Latency latency;
-  for (int64_t i = 0; i < warmup; ++i) engine.run(inputs);
-  progress.begin("timing", iterations, "runs");
-  for (int64_t i = 0; i < iterations; ++i) {
-    check_interrupt();
-    const auto start = Clock::now();
-    engine.run(inputs);
-    latency.ms.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
-    progress.update(i + 1, "");
-  }
-  progress.end();
-  std::ranges::sort(latency.ms);
-  return latency;
-}
-
 std::string precision_of(const ir::Graph& graph, const ir::Node& node) {
   if (node.outputs.empty() || node.outputs[0] == ir::kNone) return "";
   for (const ir::ValueId input : node.inputs) {
@@ -57,7 +35,26 @@ std::string precision_of(const ir::Graph& graph, const ir::Node& node) {
   return std::string(name(graph.value(node.outputs[0]).type.dtype));
 }
 
-void add_profile(engine::Engine& engine, std::span<const Tensor> inputs, int64_t iterations, Result& result) {
+struct LayerLine {
+  double ms, share, gmacs;  // gmacs: GMAC/s, 0 where nothing is multiplied
+  std::string precision;
+};
+
+LayerLine line_of(const ir::Graph& graph, const engine::LayerTime& layer, double total) {
+  LayerLine line{};
+  line.ms =
+      static_cast<double>(layer.nanoseconds) / 1e6 / static_cast<double>(std::max<int64_t>(1, layer.runs));
+  line.share = total > 0 ? static_cast<double>(layer.nanoseconds) / total : 0;
+  const ir::NodeId id = graph.find_node(layer.node);
+  if (id == ir::kNone) return line;
+  line.precision = precision_of(graph, graph.node(id));
+  const auto macs = static_cast<double>(ir::count_macs(graph, graph.node(id)).value_or(0));
+  if (line.ms > 0) line.gmacs = macs * 1e-6 / line.ms;
+  return line;
+}
+
+void add_profile(engine::Engine& engine, std::span<const Tensor> inputs, int64_t iterations, double peak,
+                 Result& result) {
   engine.set_profiling(true);
   for (int64_t i = 0; i < iterations; ++i) {
     check_interrupt();
@@ -66,28 +63,29 @@ void add_profile(engine::Engine& engine, std::span<const Tensor> inputs, int64_t
   const std::vector<engine::LayerTime> layers = engine.profile();
   double total = 0;
   for (const engine::LayerTime& layer : layers) total += static_cast<double>(layer.nanoseconds);
-  report::Table table({"layer", "operator", "tactic", "input", "ms", "share"},
-                      {report::Align::Left, report::Align::Left, report::Align::Left, report::Align::Left,
-                       report::Align::Right, report::Align::Right});
+  using report::Align;
+  report::Table table({"layer", "operator", "tactic", "input", "ms", "share", "GMAC/s", "of peak"},
+                      {Align::Left, Align::Left, Align::Left, Align::Left, Align::Right, Align::Right,
+                       Align::Right, Align::Right});
   Json list = Json::array();
-  const ir::Graph& graph = engine.plan().graph;
   for (const engine::LayerTime& layer : layers) {
-    const double ms =
-        static_cast<double>(layer.nanoseconds) / 1e6 / static_cast<double>(std::max<int64_t>(1, layer.runs));
-    const double share = total > 0 ? static_cast<double>(layer.nanoseconds) / total : 0;
-    const ir::NodeId node = graph.find_node(layer.node);
-    const std::string precision = node == ir::kNone ? "" : precision_of(graph, graph.node(node));
+    const LayerLine line = line_of(engine.plan().graph, layer, total);
+    const double of_peak = peak > 0 ? line.gmacs / peak : 0;
     list.push_back({{"name", layer.node},
                     {"nodes", layer.sources},
                     {"tactic", layer.tactic},
-                    {"precision", precision},
-                    {"ms", ms},
-                    {"share", share}});
-    table.add({layer.node, layer.op, layer.tactic, precision, fmt::format("{:.4f}", ms),
-               fmt::format("{:.1f} %", 100 * share)});
+                    {"precision", line.precision},
+                    {"ms", line.ms},
+                    {"share", line.share},
+                    {"gmacs", line.gmacs},
+                    {"of_peak", of_peak}});
+    const bool weighted = line.gmacs > 0;
+    table.add({layer.node, layer.op, layer.tactic, line.precision, fmt::format("{:.4f}", line.ms),
+               fmt::format("{:.1f} %", 100 * line.share), weighted ? fmt::format("{:.1f}", line.gmacs) : "",
+               weighted ? fmt::format("{:.1f} %", 100 * of_peak) : ""});
   }
   result.json["layers"] = std::move(list);
-  result.text += "\n" + table.text();
+  result.text += "\n" + table.text(140);
 }
 
 std::vector<Tensor> inputs_of(const ir::Graph& graph, size_t count, const Flags& flags) {
@@ -98,28 +96,32 @@ std::vector<Tensor> inputs_of(const ir::Graph& graph, size_t count, const Flags&
   return inputs;
 }
 
-Result describe(const Flags& flags, const Latency& latency, int64_t batch, int threads) {
-  const double median = latency.at(0.5), throughput = 1000.0 * static_cast<double>(batch) / median;
+Result describe(const Flags& flags, const Samples& samples, int64_t batch, int threads, int64_t macs) {
+  const double median = samples.at(0.5), throughput = 1000.0 * static_cast<double>(batch) / median;
   Result result;
   result.json = {{"device", "cpu"},
                  {"runner", flags.text("runner")},
                  {"batch", batch},
                  {"threads", threads},
-                 {"iterations", latency.ms.size()},
-                 {"latency_ms",
-                  {{"min", latency.ms.front()},
-                   {"median", median},
-                   {"mean", latency.mean()},
-                   {"p90", latency.at(0.9)},
-                   {"p99", latency.at(0.99)},
-                   {"max", latency.ms.back()}}},
-                 {"throughput", throughput}};
+                 {"iterations", samples.ms.size()},
+                 {"latency_ms", latency_json(samples)},
+                 {"throughput", throughput},
+                 {"macs", macs},
+                 {"canary", canary_json(samples, macs)}};
   result.text = fmt::format(
-      "{}: batch {}, {} threads, {} runs\nlatency ms   min {:.4f}  median {:.4f}  mean {:.4f}  p90 {:.4f}  "
-      "p99 {:.4f}  max {:.4f}\nthroughput   {:.1f} images/s\n",
-      flags.text("MODEL"), batch, threads, latency.ms.size(), latency.ms.front(), median, latency.mean(),
-      latency.at(0.9), latency.at(0.99), latency.ms.back(), throughput);
+      "{}: batch {}, {} threads, {} runs\nlatency ms   min {:.4f}  p10 {:.4f}  median {:.4f}  mean {:.4f}  "
+      "p90 "
+      "{:.4f}  p99 {:.4f}  max {:.4f}\nthroughput   {:.1f} images/s\n",
+      flags.text("MODEL"), batch, threads, samples.ms.size(), samples.ms.front(), samples.at(0.1), median,
+      samples.mean(), samples.at(0.9), samples.at(0.99), samples.ms.back(), throughput);
+  if (!samples.canary.empty()) result.text += canary_line(samples, macs);
   return result;
+}
+
+SamplingOptions sampling_of(const Flags& flags) {
+  return {.warmup = flags.integer("warmup", 0, 10'000'000),
+          .iterations = flags.integer("iterations", 1, 10'000'000),
+          .seconds = flags.given("seconds") ? flags.real("seconds", 0, 1e6) : 1e9};
 }
 
 // The same network in LibTorch: what a user of the framework has today.
@@ -132,10 +134,11 @@ Result run_torch(const Flags& flags) {
   ir::bind_shapes(graph, ops::standard(), shapes);
   train::TorchRunner runner(graph, threads_of(flags));
   const std::vector<Tensor> inputs = inputs_of(graph, graph.inputs().size(), flags);
-  Latency latency{runner.bench(inputs, static_cast<int>(flags.integer("iterations", 1, 10'000'000)),
-                               static_cast<int>(flags.integer("warmup", 0, 10'000'000)))};
-  std::ranges::sort(latency.ms);
-  return describe(flags, latency, batch, threads_of(flags));
+  Samples samples;
+  samples.ms = runner.bench(inputs, static_cast<int>(flags.integer("iterations", 1, 10'000'000)),
+                            static_cast<int>(flags.integer("warmup", 0, 10'000'000)));
+  std::ranges::sort(samples.ms);
+  return describe(flags, samples, batch, threads_of(flags), ir::count_macs(graph).value_or(0));
 }
 
 engine::Plan plan_of(ModelFile model, const Flags& flags, double& seconds, Progress& progress) {
@@ -151,20 +154,43 @@ engine::Plan plan_of(ModelFile model, const Flags& flags, double& seconds, Progr
   return plan;
 }
 
+// The canary alone: what the machine gives to so many threads just now.
+Result run_canary(const Flags& flags, Progress& progress) {
+  engine::SpinningTeam team(threads_of(flags), false);
+  const auto on_each_thread = [&](const std::function<void(int, int)>& fn) { team.run(fn); };
+  const Samples samples = take_samples([] {}, on_each_thread, sampling_of(flags), progress);
+  Result result;
+  result.json = {{"threads", team.size()}, {"canary", canary_json(samples, 0)}};
+  result.text = fmt::format("{} threads\n{}", team.size(), canary_line(samples, 0));
+  return result;
+}
+
 Result run(const Flags& flags, Progress& progress) {
-  const int64_t iterations = flags.integer("iterations", 1, 10'000'000),
-                warmup = flags.integer("warmup", 0, 10'000'000);
+  if (flags.text("MODEL") == "canary") return run_canary(flags, progress);
+  if (flags.text("MODEL") == "kernels") return bench_kernels(flags, sampling_of(flags), progress);
+  const SamplingOptions sampling = sampling_of(flags);
   if (flags.text("runner") == "torch") return run_torch(flags);
   double build_seconds = 0;
   engine::Plan plan = plan_of(read_model(flags.path("MODEL")), flags, build_seconds, progress);
   const size_t steps = plan.steps.size();
+  const auto start = Clock::now();
   engine::Engine engine(std::move(plan), backends(), {.threads = threads_of(flags)});
+  const double load_ms = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
   const std::vector<Tensor> inputs = inputs_of(engine.plan().graph, engine.plan().input_count, flags);
-  const Latency latency = measure(engine, inputs, warmup, iterations, progress);
+  // Threads of libraries are made by the first run, before this one's are held to their cores.
+  engine.run(inputs);
+  engine.on_each_thread([](int thread, int) { engine::pin_this_thread(thread); });
+  const Samples samples = take_samples(
+      [&] { engine.run(inputs); },
+      [&](const std::function<void(int, int)>& fn) { engine.on_each_thread(fn); }, sampling, progress);
   const int64_t batch = inputs.empty() || inputs[0].rank() == 0 ? 1 : inputs[0].dim(0);
-  Result result = describe(flags, latency, batch, engine.threads());
+  Result result =
+      describe(flags, samples, batch, engine.threads(), ir::count_macs(engine.plan().graph).value_or(0));
   result.json["build"] = {{"tactics", steps}, {"seconds", build_seconds}};
-  if (flags.on("profile")) add_profile(engine, inputs, std::min<int64_t>(iterations, 100), result);
+  result.json["load_ms"] = load_ms;
+  result.json["arena_bytes"] = engine.plan().arena_bytes;
+  if (flags.on("profile"))
+    add_profile(engine, inputs, std::min<int64_t>(sampling.iterations, 100), samples.peak(), result);
   return result;
 }
 
@@ -175,19 +201,23 @@ Command bench() {
       .name = "bench",
       .summary = "latency and throughput of a model or plan on random inputs",
       .example = "model.plan --profile",
-      .flags = {{.name = "MODEL", .value = "", .help = "ONNX file (built first) or plan", .required = true},
-                {.name = "batch", .value = "N", .help = "batch size, for ONNX files", .fallback = "1"},
-                {.name = "iterations", .value = "N", .help = "timed runs", .fallback = "200"},
-                {.name = "warmup", .value = "N", .help = "runs before", .fallback = "20"},
-                {.name = "tune",
-                 .value = "",
-                 .help = "time the candidates of each layer first, for ONNX files"},
-                {.name = "profile", .value = "", .help = "time of each layer"},
-                {.name = "runner",
-                 .value = "NAME",
-                 .help = "what runs an ONNX file",
-                 .fallback = "engine",
-                 .choices = {"engine", "torch"}}},
+      .flags =
+          {{.name = "MODEL",
+            .value = "",
+            .help = "ONNX file (built first) or plan; 'kernels'; 'canary'",
+            .required = true},
+           {.name = "batch", .value = "N", .help = "batch size, for ONNX files", .fallback = "1"},
+           {.name = "iterations", .value = "N", .help = "timed runs", .fallback = "200"},
+           {.name = "warmup", .value = "N", .help = "runs before", .fallback = "20"},
+           {.name = "seconds", .value = "S", .help = "end the timed runs after so long (at least 5 runs)"},
+           {.name = "tune", .value = "", .help = "time the candidates of each layer first, for ONNX files"},
+           {.name = "shape", .value = "SHAPE", .help = "for 'kernels': HxWxC:K:KHxKW[:STRIDE[:PAD[:GROUP]]]"},
+           {.name = "profile", .value = "", .help = "time of each layer"},
+           {.name = "runner",
+            .value = "NAME",
+            .help = "what runs an ONNX file",
+            .fallback = "engine",
+            .choices = {"engine", "torch"}}},
       .run = run};
 }
 

@@ -43,11 +43,14 @@ class Team {
   virtual void run(const std::function<void(int thread, int threads)>& fn) = 0;
 };
 
+class Step;
+
 struct RunArgs {
   std::span<const std::byte* const> inputs;  // by node input; nullptr when absent or packed away
   std::span<std::byte* const> outputs;
   std::byte* scratch;  // scratch_bytes() of it, 64-byte aligned
   Team& team;
+  const Step* next = nullptr;  // the next one with first_reads(), for prefetching
 };
 
 // A node made runnable. All that can fail was checked when it was made; run() allocates nothing (the
@@ -56,6 +59,8 @@ class Step {
  public:
   virtual ~Step() = default;
   virtual size_t scratch_bytes() const { return 0; }
+  // The constants that it reads first on a thread, so that the step before can bring them near.
+  virtual std::span<const std::byte> first_reads(int /*thread*/, int /*threads*/) const { return {}; }
   virtual void run(const RunArgs& args) = 0;
 };
 

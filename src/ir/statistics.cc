@@ -111,12 +111,14 @@ int64_t count_parameters(const Graph& graph) {
   return total;
 }
 
+std::optional<int64_t> count_macs(const Graph& graph, const Node& node) {
+  return is_weighted(node) ? macs_of(graph, node) : 0;
+}
+
 std::optional<int64_t> count_macs(const Graph& graph) {
   int64_t total = 0;
   for (const NodeId id : graph.topological_order()) {
-    const Node& node = graph.node(id);
-    if (!is_weighted(node)) continue;
-    const std::optional<int64_t> macs = macs_of(graph, node);
+    const std::optional<int64_t> macs = count_macs(graph, graph.node(id));
     if (!macs) return std::nullopt;
     total += *macs;
   }

@@ -21,6 +21,8 @@ int64_t count_parameters(const Graph& graph);
 // unknown leading dimension counts as 1, a known one as it is. Bias and other operators count nothing (the
 // convention of the published tables). Needs types; nothing when the shape of such a node is not known.
 std::optional<int64_t> count_macs(const Graph& graph);
+// Of one node; 0 for operators that count nothing.
+std::optional<int64_t> count_macs(const Graph& graph, const Node& node);
 
 std::map<std::string, int64_t> count_operators(const Graph& graph);
 

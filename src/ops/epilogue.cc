@@ -174,7 +174,8 @@ std::vector<ir::AttributeDef> epilogue_attributes() {
                                {"inverse_scale", AttributeKind::Real},
                                {"residual_multiplier", AttributeKind::Real},
                                {"residual_zero_point", AttributeKind::Integer},
-                               {"x_zero_point", AttributeKind::Integer}});
+                               {"x_zero_point", AttributeKind::Integer},
+                               {"x_low", AttributeKind::Integer}});
   return result;
 }
 

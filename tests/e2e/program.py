@@ -81,6 +81,11 @@ def main():
         bench = kvant_json("bench", plan, "--iterations", "5", "--warmup", "1", "--profile")
         for field in ("min", "median", "mean", "p90", "p99", "max"):
             c.that(bench["latency_ms"][field] > 0, f"bench lacks {field}")
+        c.that(0 < bench["canary"]["share"] <= 1 and bench["canary"]["efficiency"] > 0 and bench["macs"] > 0, f"canary: {bench['canary']}")
+        c.that(any(layer["gmacs"] > 0 and layer["of_peak"] > 0 for layer in bench["layers"]), "no layer has a rate")
+        kernels = kvant_json("bench", "kernels", "--shape", "8x8x16:32:3x3:1:1", "--iterations", "5")
+        c.that(kernels["macs"] == 8 * 8 * 16 * 32 * 9 and kernels["kernels"][0]["gmacs"] > 0, f"bench kernels: {kernels}")
+        c.that(kvant_json("bench", "canary", "--iterations", "5")["canary"]["peak_gmacs"] > 0, "bench canary")
         c.that(abs(sum(layer["share"] for layer in bench["layers"]) - 1) < 1e-6, "the shares of the layers do not add up")
         c.that(kvant_json("inspect", plan)["format"] == "plan", "inspect of a plan")
         dump = os.path.join(folder, "passes.txt")

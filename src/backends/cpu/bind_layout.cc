@@ -89,6 +89,18 @@ void transpose_plane(const T* x, T* y, int64_t rows, int64_t columns, int64_t fi
   }
 }
 
+// Three planes of bytes to pixels, as images come in. A pixel is written as four bytes, the fourth of which
+// the next one replaces.
+void interleave_three(const uint8_t* x, uint8_t* y, int64_t columns, int64_t first, int64_t last) {
+  const uint8_t *a = x, *b = x + columns, *c = x + 2 * columns;
+  for (int64_t i = first; i + 1 < last; ++i) {
+    const uint32_t pixel =
+        static_cast<uint32_t>(a[i]) | static_cast<uint32_t>(b[i]) << 8 | static_cast<uint32_t>(c[i]) << 16;
+    std::memcpy(y + 3 * i, &pixel, 4);
+  }
+  if (first < last) transpose_plane(x, y, 3, columns, last - 1, last);
+}
+
 template <class T>
 void permute(const Permuted& p, const T* x, T* y) {
   const std::vector<int64_t> strides = strides_of(p.shape);
@@ -119,6 +131,11 @@ void transpose_elements(const Permuted& p, const std::byte* from, std::byte* to,
     const int64_t planes = rank == 3 ? p.shape[0] : 1;
     for (int64_t plane = 0; plane < planes; ++plane) {
       spread_range(team, columns, kGrain / rows + 1, [&](int64_t first, int64_t last) {
+        if constexpr (sizeof(T) == 1) {
+          if (rows == 3)
+            return interleave_three(x + plane * rows * columns, y + plane * rows * columns, columns, first,
+                                    last);
+        }
         transpose_plane(x + plane * rows * columns, y + plane * rows * columns, rows, columns, first, last);
       });
     }

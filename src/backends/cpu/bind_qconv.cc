@@ -74,6 +74,9 @@ QConvDesc describe(const engine::NodeView& view, const Shape& weight) {
   desc.shape = view.node.op == "QGemm" ? gemm_shape_of(view, weight) : conv_shape_of(view, weight);
   desc.x_signed = is_signed_code(view, view.inputs[0].dtype);
   desc.x_zero_point = code_attribute(view, "x_zero_point", 0, desc.x_signed ? Code::I8 : Code::U8);
+  // i8 codes that are never negative are the same bytes as u8.
+  if (desc.x_signed && desc.x_zero_point >= 0 && view.node.attributes.integer("x_low", -128) >= 0)
+    desc.x_signed = false;
   desc.epilogue = node_epilogue(view, kResidual);
   return desc;
 }
@@ -115,12 +118,20 @@ class QConvStep final : public engine::Step {
     return kernel_.scratch_bytes(desc_) * static_cast<size_t>(threads_);
   }
 
+  std::span<const std::byte> first_reads(int thread, int threads) const override {
+    return kernel_.first_reads(desc_, packed_.raw(), thread, std::min(threads, threads_));
+  }
+
   void run(const engine::RunArgs& args) override {
     const bool residual = desc_.epilogue.residual != Code::None;
     const QConvPointers p{packed_.raw(), reinterpret_cast<const uint8_t*>(args.inputs[0]),
                           residual ? reinterpret_cast<const uint8_t*>(args.inputs[kResidual]) : nullptr,
                           reinterpret_cast<uint8_t*>(args.outputs[0]), args.scratch};
-    spread(args.team, threads_, [&](int thread, int threads) { kernel_.run(desc_, p, thread, threads); });
+    spread(args.team, threads_, [&](int thread, int threads) {
+      QConvPointers mine = p;
+      if (args.next != nullptr) mine.after = args.next->first_reads(thread, threads);
+      kernel_.run(desc_, mine, thread, threads);
+    });
   }
 
  private:

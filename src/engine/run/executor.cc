@@ -4,34 +4,16 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <new>
+#include <ranges>
 
 #include "base/error.h"
 #include "base/nearest.h"
+#include "engine/run/memory.h"
 #include "engine/run/probes.h"
 #include "engine/run/team.h"
 
 namespace kvant::engine {
 namespace {
-
-// Zeroed memory on the arena's alignment.
-class Memory {
- public:
-  explicit Memory(size_t bytes) : size_(bytes) {
-    if (bytes == 0) return;
-    data_ = static_cast<std::byte*>(::operator new (bytes, std::align_val_t{kAlignment}, std::nothrow));
-    if (data_ == nullptr) fail("not enough memory for the plan's tensors ({} bytes)", bytes);
-    std::memset(data_, 0, bytes);
-  }
-  ~Memory() { ::operator delete (data_, std::align_val_t{kAlignment}); }
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
-  std::byte* data() const { return data_; }
-
- private:
-  std::byte* data_ = nullptr;
-  size_t size_ = 0;
-};
 
 const Backend* find_backend(std::span<const Backend* const> backends, const std::string& name) {
   for (const Backend* backend : backends) {
@@ -43,6 +25,7 @@ const Backend* find_backend(std::span<const Backend* const> backends, const std:
 // A step with the pointers that it runs over.
 struct Loaded {
   std::unique_ptr<Step> step;  // none for views
+  const Step* next = nullptr;  // whose constants it may prefetch
   std::vector<const std::byte*> inputs;
   std::vector<std::byte*> outputs;
   int64_t nanoseconds = 0;
@@ -81,7 +64,7 @@ struct Engine::State {
   SpinningTeam team;
   std::vector<ir::ValueId> roots;
   std::vector<Loaded> steps;
-  std::unique_ptr<Memory> arena, scratch;
+  std::shared_ptr<Memory> arena, scratch, constants;
   std::vector<std::byte*> places;             // by value: in the arena, or nullptr
   std::vector<std::vector<Slot>> slots;       // by root value that is an input or output of the graph
   std::vector<std::vector<Watched>> watched;  // by value
@@ -99,6 +82,7 @@ struct Engine::State {
   }
   size_t root(ir::ValueId id) const { return static_cast<size_t>(roots[static_cast<size_t>(id)]); }
 
+  void gather_constants();
   void load(std::span<const Backend* const> backends);
   void place();
   void bind_step(size_t index);
@@ -109,7 +93,28 @@ struct Engine::State {
   void observe_step(size_t index, const Observer& observer) const;
 };
 
+// All packed constants side by side in the order in which they are read: in large pages, which a mapped file
+// has not.
+void Engine::State::gather_constants() {
+  const auto aligned = [](size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; };
+  size_t bytes = 0;
+  for (const PlanStep& step : plan.steps) {
+    for (const Tensor& tensor : step.packed) bytes += aligned(tensor.byte_size());
+  }
+  constants = std::make_shared<Memory>(bytes);
+  std::byte* at = constants->data();
+  for (PlanStep& step : plan.steps) {
+    for (Tensor& tensor : step.packed) {
+      if (tensor.byte_size() == 0) continue;
+      std::memcpy(at, tensor.raw(), tensor.byte_size());
+      tensor = Tensor(tensor.dtype(), tensor.shape(), std::shared_ptr<const std::byte>(constants, at));
+      at += aligned(tensor.byte_size());
+    }
+  }
+}
+
 void Engine::State::load(std::span<const Backend* const> backends) {
+  gather_constants();
   size_t scratch_bytes = 0;
   for (PlanStep& step : plan.steps) {
     Loaded loaded;
@@ -130,12 +135,17 @@ void Engine::State::load(std::span<const Backend* const> backends) {
     step.packed.clear();
     steps.push_back(std::move(loaded));
   }
-  scratch = std::make_unique<Memory>(scratch_bytes);
+  const Step* next = nullptr;
+  for (Loaded& loaded : steps | std::views::reverse) {
+    loaded.next = next;
+    if (loaded.step && !loaded.step->first_reads(0, 1).empty()) next = loaded.step.get();
+  }
+  scratch = std::make_shared<Memory>(scratch_bytes);
 }
 
 void Engine::State::place() {
   check_memory(plan);
-  arena = std::make_unique<Memory>(plan.arena_bytes);
+  arena = std::make_shared<Memory>(plan.arena_bytes);
   roots = storage_roots(plan);
   const size_t values = graph().value_capacity();
   places.assign(values, nullptr);
@@ -203,7 +213,7 @@ void Engine::State::show(ir::ValueId id, const std::byte* data, const Observer& 
 void Engine::State::run_step(size_t index) {
   Loaded& loaded = steps[index];
   if (!loaded.step) return;
-  const RunArgs args{loaded.inputs, loaded.outputs, scratch->data(), team};
+  const RunArgs args{loaded.inputs, loaded.outputs, scratch->data(), team, loaded.next};
   if (!profiling) {
     loaded.step->run(args);
     return;
@@ -234,6 +244,7 @@ Engine::Engine(Plan plan, std::span<const Backend* const> backends, const Engine
 Engine::~Engine() = default;
 const Plan& Engine::plan() const { return state_->plan; }
 int Engine::threads() const { return state_->team.size(); }
+void Engine::on_each_thread(const std::function<void(int, int)>& fn) { state_->team.run(fn); }
 
 std::vector<std::string> Engine::watchable() const {
   const ir::Graph& graph = state_->graph();

@@ -49,6 +49,8 @@ class Engine final : public ir::Runner {
   std::vector<LayerTime> profile() const;
   const Plan& plan() const;
   int threads() const;
+  // Runs fn(thread, threads) once on each of the engine's threads, for measurements on the same cores.
+  void on_each_thread(const std::function<void(int, int)>& fn);
 
  private:
   struct State;

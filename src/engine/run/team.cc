@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -21,9 +22,9 @@ void pause() {
 }
 
 // Core number `index` (modulo) of those that the process may use.
-void pin_to_core(std::thread& thread, int index) {
+void pin_to_core(pthread_t thread, int index) {
   cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  if (sched_getaffinity(getpid(), sizeof allowed, &allowed) != 0) return;
   std::vector<int> cores;
   for (int core = 0; core < CPU_SETSIZE; ++core) {
     if (CPU_ISSET(core, &allowed)) cores.push_back(core);
@@ -32,15 +33,17 @@ void pin_to_core(std::thread& thread, int index) {
   cpu_set_t one;
   CPU_ZERO(&one);
   CPU_SET(cores[static_cast<size_t>(index) % cores.size()], &one);
-  pthread_setaffinity_np(thread.native_handle(), sizeof one, &one);
+  pthread_setaffinity_np(thread, sizeof one, &one);
 }
 
 }  // namespace
 
+void pin_this_thread(int index) { pin_to_core(pthread_self(), index); }
+
 SpinningTeam::SpinningTeam(int threads, bool pin) {
   for (int i = 1; i < threads; ++i) {
     workers_.emplace_back([this, i] { work(i); });
-    if (pin) pin_to_core(workers_.back(), i);
+    if (pin) pin_to_core(workers_.back().native_handle(), i);
   }
 }
 

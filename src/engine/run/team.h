@@ -15,6 +15,10 @@
 
 namespace kvant::engine {
 
+// Keeps the calling thread on core number `index` (modulo) of those that the process may use. For measurements; threads
+// that it makes later inherit it.
+void pin_this_thread(int index);
+
 class SpinningTeam final : public Team {
  public:
   // `threads` in all, the caller of run() included; with `pin` each worker stays on one of the process's
@@ -35,9 +39,10 @@ class SpinningTeam final : public Team {
 
   std::vector<std::thread> workers_;
   const std::function<void(int, int)>* fn_ = nullptr;
-  std::atomic<uint64_t> generation_{0};
-  std::atomic<int> running_{0};
-  std::atomic<int> sleeping_{0};
+  // What different threads write lies on different cache lines.
+  alignas(64) std::atomic<uint64_t> generation_{0};
+  alignas(64) std::atomic<int> running_{0};
+  alignas(64) std::atomic<int> sleeping_{0};
   std::atomic<bool> quit_{false};
   std::mutex mutex_;
   std::condition_variable wake_;

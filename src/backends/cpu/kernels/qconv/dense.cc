@@ -156,18 +156,19 @@ class Run {
       const int64_t image = row / s.ho, in_image = row % s.ho;
       const int64_t count = std::min({slab_.rows_per_chunk(), rows.last - row, s.ho - in_image});
       const std::byte* x = slab_.prepare(p_.x, image, in_image, count, scratch);
-      chunk(x, row, count, blocks);
+      chunk(x, row, count, blocks, row + count == rows.last);
       row += count;
     }
   }
 
  private:
-  void chunk(const std::byte* x, int64_t row, int64_t rows, const Share& share) {
+  void chunk(const std::byte* x, int64_t row, int64_t rows, const Share& share, bool last_chunk) {
     Blocks walk(tiles_, desc_);
     int64_t index = 0;
     for (Block block; walk.next(block); ++index) {
       if (index < share.first || index >= share.last) continue;
       set_block(block);
+      look_ahead(walk, block, index + 1 < share.last, last_chunk);
       const int64_t channel = block.group * desc_.shape.group_k() + block.first;
       const std::byte* from = x + block.group * desc_.shape.group_c() * tiles_.element;
       for (int64_t i = 0; i < rows; ++i) {
@@ -175,6 +176,31 @@ class Run {
                 channel);
       }
     }
+  }
+
+  // What to bring near during this block: the next one's weights, or after the last what the next step reads.
+  void look_ahead(Blocks after, const Block& block, bool more, bool last_chunk) {
+    ahead_ = ahead_end_ = nullptr;
+    if (more) {
+      Block next{};
+      after.next(next);
+      ahead_ = p_.packed + next.weight_offset;
+      ahead_end_ = ahead_ + next.width->lanes * lane_bytes();
+    } else if (last_chunk) {
+      ahead_ = p_.after.data();
+      ahead_end_ = ahead_ + p_.after.size();
+    }
+    still_ = p_.packed + block.weight_offset;
+  }
+
+  int64_t lane_bytes() const { return runs_.rows * runs_.columns * runs_.dwords * 4; }
+
+  void run_tile(TileFn tile) {
+    const bool any = ahead_ != ahead_end_;
+    args_.ahead = any ? ahead_ : still_;
+    args_.ahead_step = any ? 64 : 0;
+    tile(args_);
+    if (any) ahead_ += std::min<int64_t>(ahead_end_ - ahead_, runs_.rows * runs_.columns * runs_.dwords * 64);
   }
 
   void set_block(const Block& block) {
@@ -201,7 +227,7 @@ class Run {
           args_.residual = p_.residual + (pixel + done) * args_.residual_stride +
                            channel * code_bytes(desc_.epilogue.residual);
         }
-        width.tiles[pixels](args_);
+        run_tile(width.tiles[pixels]);
         done += pixels;
         left -= pixels;
       }
@@ -215,6 +241,7 @@ class Run {
   Runs runs_;
   Slab slab_;
   TileArgs args_;
+  const std::byte *ahead_ = nullptr, *ahead_end_ = nullptr, *still_ = nullptr;
 };
 
 }  // namespace
@@ -255,6 +282,20 @@ size_t dense_scratch_bytes(const DenseTiles& tiles, const QConvDesc& desc) {
   const Runs runs = runs_of(flat, tiles.element);
   return Slab(flat, tiles.element, !Slab::readable_in_place(flat, tiles.element, runs.length))
       .scratch_bytes();
+}
+
+std::span<const std::byte> dense_first_reads(const DenseTiles& tiles, const QConvDesc& desc,
+                                             const std::byte* packed, int thread, int threads) {
+  const QConvDesc flat = flattened(desc);
+  const Layout layout(tiles, flat);
+  const int64_t first =
+      split_by_blocks(layout, flat, threads) ? share_of(layout.blocks, thread, threads).first : 0;
+  Blocks walk(tiles, flat);
+  Block block{};
+  for (int64_t i = 0; i <= first; ++i) walk.next(block);
+  const Runs runs = runs_of(flat, tiles.element);
+  const auto bytes = static_cast<size_t>(block.width->lanes * runs.rows * runs.columns * runs.dwords * 4);
+  return {packed + block.weight_offset, bytes};
 }
 
 void dense_run(const DenseTiles& tiles, const QConvDesc& desc, const QConvPointers& pointers, int thread,

@@ -73,6 +73,11 @@ void depthwise_pack(const DepthwiseTiles& tiles, const QConvDesc& desc, const QC
   }
 }
 
+std::span<const std::byte> depthwise_first_reads(const DepthwiseTiles& tiles, const QConvDesc& desc,
+                                                 const std::byte* packed) {
+  return {packed, Layout(tiles, desc.shape).bytes()};
+}
+
 size_t depthwise_scratch_bytes(const DepthwiseTiles& tiles, const QConvDesc& desc) {
   return Slab(desc, tiles.element, !Slab::readable_in_place(desc, tiles.element, 4)).scratch_bytes();
 }

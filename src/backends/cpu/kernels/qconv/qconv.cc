@@ -18,6 +18,9 @@ QConvKernel dense(std::string_view name, Isa isa) {
       [](const QConvDesc& d) { return dense_scratch_bytes(tiles, d); },
       [](const QConvDesc& d, const QConvPointers& p, int thread, int threads) {
         dense_run(tiles, d, p, thread, threads);
+      },
+      [](const QConvDesc& d, const std::byte* packed, int thread, int threads) {
+        return dense_first_reads(tiles, d, packed, thread, threads);
       }};
 }
 
@@ -33,9 +36,32 @@ QConvKernel depthwise(std::string_view name, Isa isa) {
           [](const QConvDesc& d) { return depthwise_scratch_bytes(tiles, d); },
           [](const QConvDesc& d, const QConvPointers& p, int thread, int threads) {
             depthwise_run(tiles, d, p, thread, threads);
+          },
+          [](const QConvDesc& d, const std::byte* packed, int, int) {
+            return depthwise_first_reads(tiles, d, packed);
           }};
 }
 
+template <const ColumnsTiles& tiles>
+QConvKernel depthwise_columns(std::string_view name, Isa isa) {
+  return {
+      name,
+      isa,
+      columns_why_not,
+      [](const QConvDesc& d) { return columns_packed_bytes(tiles, d); },
+      [](const QConvDesc& d, const QConvWeights& w, std::byte* packed) { columns_pack(tiles, d, w, packed); },
+      columns_scratch_bytes,
+      [](const QConvDesc& d, const QConvPointers& p, int thread, int threads) {
+        columns_run(tiles, d, p, thread, threads);
+      },
+      [](const QConvDesc& d, const std::byte* packed, int, int) {
+        return std::span<const std::byte>(packed, columns_packed_bytes(tiles, d));
+      }};
+}
+
+QConvKernel qconv_depthwise_columns_avx512vnni() {
+  return depthwise_columns<kColumns64Avx512vnni>("qconv_u8s8_depthwise_columns_avx512vnni", Isa::Avx512vnni);
+}
 QConvKernel qconv_depthwise_64_avx512vnni() {
   return depthwise<kDepthwise64Avx512vnni>("qconv_u8s8_depthwise_64_avx512vnni", Isa::Avx512vnni);
 }

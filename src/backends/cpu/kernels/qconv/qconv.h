@@ -48,6 +48,8 @@ struct QConvPointers {
   const uint8_t* residual;  // nullptr when there is none
   uint8_t* y;
   std::byte* scratch;  // threads * scratch_bytes(), 64-byte aligned
+  // What the step after this one reads first on this thread; brought near while this one computes.
+  std::span<const std::byte> after = {};
 };
 
 // One way to run a QConv. All functions are pure; none allocates.
@@ -62,6 +64,9 @@ struct QConvKernel {
   size_t (*scratch_bytes)(const QConvDesc& desc);
   // The share of thread `thread` of `threads`; shares are disjoint and need no synchronisation.
   void (*run)(const QConvDesc& desc, const QConvPointers& pointers, int thread, int threads);
+  // The bytes of `packed` that a thread reads first.
+  std::span<const std::byte> (*first_reads)(const QConvDesc& desc, const std::byte* packed, int thread,
+                                            int threads);
 };
 
 // All kernels that this build has, best first (kernels.inc). The caller filters by isa and why_not().

@@ -43,6 +43,7 @@ inline std::vector<ConvShape> qconv_test_shapes() {
       conv_shape(4, 4, 3, 3, 3, 1, 1, 3),      conv_shape(6, 6, 33, 33, 2, 2, 0, 33, 1, 2),
       conv_shape(56, 56, 16, 16, 1, 1, 0),     conv_shape(28, 28, 8, 32, 3, 1, 1),
       conv_shape(12, 12, 40, 40, 7, 1, 3, 40), conv_shape(90, 70, 32, 16, 3, 1, 1),
+      conv_shape(13, 12, 66, 66, 5, 2, 2, 66), conv_shape(12, 15, 10, 10, 7, 2, 3, 10),
   };
   for (int64_t width = 1; width <= 15; ++width)
     shapes.push_back(conv_shape(2, width, 8, 48 + width, 3, 1, 1));

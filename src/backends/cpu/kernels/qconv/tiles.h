@@ -14,7 +14,11 @@ struct TileArgs {
   int64_t segment_rows = 1, segment_columns = 1;  // the taps as runs of `dwords` * 4 contiguous bytes
   int64_t row_step = 0, column_step = 0;          // from run to run
   int64_t dwords = 0;
-  const std::byte* w = nullptr;    // [run][dword][lane][4 bytes]
+  const std::byte* w = nullptr;  // [run][dword][lane][4 bytes]
+  // Memory to bring into the L2 cache meanwhile: the line at `ahead` for each dword, then `ahead_step` bytes
+  // on (64, or 0 with any readable address for nothing).
+  const std::byte* ahead = nullptr;
+  int64_t ahead_step = 0;
   const int32_t* start = nullptr;  // initial sums, by lane
   const float* multiplier = nullptr;
   const float* bias = nullptr;
@@ -58,6 +62,28 @@ struct DepthwiseTiles {
   int (*channel_of)(int lanes, int lane) = nullptr;
 };
 
+// Depthwise by columns of the window: up to four rows of a column are brought together once and serve every
+// output whose window holds the column. Input is read in place; what lies outside of it is `fill`. `pixels`
+// outputs of one row, one block of channels; weights are [group of four rows][column][lane][4 rows].
+struct ColumnsArgs {
+  static constexpr int64_t kMaxRows = 8;
+  const uint8_t* rows[kMaxRows] =
+      {};  // first channel of the block at input column 0; a row of `fill` outside
+  int64_t row_count = 0, columns = 0, stride = 1;  // of the window; step from output to output
+  int64_t first_column = 0, width = 0;             // input column of the first tap; columns of the input
+  int64_t column_bytes = 0, pixels = 0;
+  uint8_t fill = 0;   // as u8
+  bool flip = false;  // codes are i8
+  TileArgs out;
+};
+
+struct ColumnsTiles {
+  int lanes = 64;
+  void (*row)(const ColumnsArgs& args) = nullptr;
+  int (*channel_of)(int lanes, int lane) = nullptr;
+};
+
+extern const ColumnsTiles kColumns64Avx512vnni;
 extern const DenseTiles kTiles7x64Avx512vnni, kTiles14x32Avx512vnni, kTiles6x16Avx2, kTiles4x16Plain;
 extern const DepthwiseTiles kDepthwise64Avx512vnni, kDepthwise16Avx2, kDepthwisePlain;
 
@@ -66,6 +92,8 @@ std::string dense_why_not(const QConvDesc& desc);
 size_t dense_packed_bytes(const DenseTiles& tiles, const QConvDesc& desc);
 void dense_pack(const DenseTiles& tiles, const QConvDesc& desc, const QConvWeights& weights,
                 std::byte* packed);
+std::span<const std::byte> dense_first_reads(const DenseTiles& tiles, const QConvDesc& desc,
+                                             const std::byte* packed, int thread, int threads);
 size_t dense_scratch_bytes(const DenseTiles& tiles, const QConvDesc& desc);
 void dense_run(const DenseTiles& tiles, const QConvDesc& desc, const QConvPointers& pointers, int thread,
                int threads);
@@ -74,8 +102,18 @@ std::string depthwise_why_not(const QConvDesc& desc);
 size_t depthwise_packed_bytes(const DepthwiseTiles& tiles, const QConvDesc& desc);
 void depthwise_pack(const DepthwiseTiles& tiles, const QConvDesc& desc, const QConvWeights& weights,
                     std::byte* packed);
+std::span<const std::byte> depthwise_first_reads(const DepthwiseTiles& tiles, const QConvDesc& desc,
+                                                 const std::byte* packed);
 size_t depthwise_scratch_bytes(const DepthwiseTiles& tiles, const QConvDesc& desc);
 void depthwise_run(const DepthwiseTiles& tiles, const QConvDesc& desc, const QConvPointers& pointers,
                    int thread, int threads);
+
+std::string columns_why_not(const QConvDesc& desc);
+size_t columns_packed_bytes(const ColumnsTiles& tiles, const QConvDesc& desc);
+void columns_pack(const ColumnsTiles& tiles, const QConvDesc& desc, const QConvWeights& weights,
+                  std::byte* packed);
+size_t columns_scratch_bytes(const QConvDesc& desc);
+void columns_run(const ColumnsTiles& tiles, const QConvDesc& desc, const QConvPointers& pointers, int thread,
+                 int threads);
 
 }  // namespace kvant::backends::cpu

@@ -1,392 +1,111 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tiles on vpdpbusd: sums of 4 products u8*s8 per lane, exact. Output channels of a block are permuted over
-// the lanes (channel_of below) so that the in-lane pack instructions give them back in order. GCC 12 takes
-// the intrinsics' own undefined operands for our mistake (GCC bug 105593).
+// Dense tiles on vpdpbusd: sums of 4 products u8*s8 per lane, exact. GCC 12 takes the intrinsics' own
+// undefined operands for our mistake (GCC bug 105593).
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
-#include <immintrin.h>
+#include <cstddef>
 
-#include "backends/cpu/kernels/activation/code_curve_avx512.h"
-#include "backends/cpu/kernels/qconv/tiles.h"
+#include "backends/cpu/kernels/qconv/dense_loop.h"
+#include "backends/cpu/kernels/qconv/finish_avx512.h"
 
 namespace kvant::backends::cpu {
 namespace {
 
-#define KVANT_INLINE [[gnu::always_inline]] inline
-
-// Lane 16r+4l+j of a block of V vectors holds channel 4V*l + 4r + j.
-int channel_of_lane(int lanes, int lane) {
-  const int vectors = lanes / 16, vector = lane / 16, quarter = lane % 16 / 4, j = lane % 4;
-  return 4 * vectors * quarter + 4 * vector + j;
-}
-
-KVANT_INLINE __mmask64 first_lanes(int64_t count) { return count >= 64 ? ~0ull : (1ull << count) - 1; }
-
-// ---- Epilogue without activation to codes: what nearly every layer of a network has.
-// -------------------------------
-
-struct CodeConstants {
-  __m512 high;  // high - zero_point: before rounding, so that the conversion cannot overflow upwards
-  __m512i zero_point16, low;
-  __m512 residual_multiplier;
-  __m512i residual_zero_point, residual_flip;
-  bool is_signed;
+// What the loop in dense_loop.h reads and changes. The offsets stand there too.
+struct LoopArgs {
+  const std::byte* row;
+  int64_t pixel_stride;
+  int64_t rows, columns;  // counted down
+  int64_t row_step, column_step, dwords;
+  const std::byte* w;
+  const std::byte* ahead;
+  int64_t ahead_step;
+  const int32_t* start;
+  const float* multiplier;
+  const float* bias;
+  const float* high;  // nullptr: results are reals, not rounded
+  int64_t segment_columns;
 };
+static_assert(offsetof(LoopArgs, pixel_stride) == 8 && offsetof(LoopArgs, rows) == 16);
+static_assert(offsetof(LoopArgs, columns) == 24 && offsetof(LoopArgs, row_step) == 32);
+static_assert(offsetof(LoopArgs, column_step) == 40 && offsetof(LoopArgs, dwords) == 48);
+static_assert(offsetof(LoopArgs, w) == 56 && offsetof(LoopArgs, ahead) == 64);
+static_assert(offsetof(LoopArgs, ahead_step) == 72 && offsetof(LoopArgs, start) == 80);
+static_assert(offsetof(LoopArgs, multiplier) == 88 && offsetof(LoopArgs, bias) == 96);
+static_assert(offsetof(LoopArgs, high) == 104 && offsetof(LoopArgs, segment_columns) == 112);
 
-KVANT_INLINE CodeConstants code_constants(const Epilogue& e) {
-  const bool flip = e.residual == Code::I8;
-  return {_mm512_set1_ps(static_cast<float>(e.high - e.zero_point)),
-          _mm512_set1_epi16(static_cast<int16_t>(e.zero_point)),
-          _mm512_set1_epi16(static_cast<int16_t>(e.low)),
-          _mm512_set1_ps(e.residual_multiplier),
-          _mm512_set1_epi32(e.residual_zero_point + (flip ? 128 : 0)),
-          _mm512_set1_epi8(static_cast<char>(flip ? 0x80 : 0)),
-          e.output == Code::I8};
-}
-
-// The residual codes of a pixel's block as V vectors of int32 in lane order.
-template <int V>
-KVANT_INLINE void load_residual(const uint8_t* residual, __mmask64 lanes, __m512i flip, __m512i (&out)[V]) {
-  const __m512i bytes = _mm512_xor_si512(_mm512_maskz_loadu_epi8(lanes, residual), flip);
-  if constexpr (V == 4) {
-    const __m512i first =
-        _mm512_broadcast_i32x4(_mm_setr_epi8(0, -1, -1, -1, 1, -1, -1, -1, 2, -1, -1, -1, 3, -1, -1, -1));
-#pragma GCC unroll 4
-    for (int r = 0; r < V; ++r)
-      out[r] = _mm512_shuffle_epi8(bytes, _mm512_add_epi32(first, _mm512_set1_epi32(4 * r)));
-  } else if constexpr (V == 2) {
-    const __m512i words = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(bytes));
-    out[0] = _mm512_unpacklo_epi16(words, _mm512_setzero_si512());
-    out[1] = _mm512_unpackhi_epi16(words, _mm512_setzero_si512());
-  } else {
-    out[0] = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(bytes));
-  }
-}
-
-// Codes of V vectors of rounded values: packed in order, clamped below (above was done before rounding),
-// stored.
-template <int V>
-KVANT_INLINE void store_codes(const CodeConstants& c, const __m512i (&q)[V], __mmask64 lanes, uint8_t* y) {
-  if constexpr (V == 4) {
-    __m512i a = _mm512_adds_epi16(_mm512_packs_epi32(q[0], q[1]), c.zero_point16);
-    __m512i b = _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), c.zero_point16);
-    a = _mm512_max_epi16(a, c.low);
-    b = _mm512_max_epi16(b, c.low);
-    const __m512i bytes = c.is_signed ? _mm512_packs_epi16(a, b) : _mm512_packus_epi16(a, b);
-    if (lanes == ~0ull) {
-      _mm512_storeu_si512(y, bytes);
-    } else {
-      _mm512_mask_storeu_epi8(y, lanes, bytes);
-    }
-  } else {
-    __m512i words =
-        V == 2 ? _mm512_packs_epi32(q[0], q[V - 1]) : _mm512_castsi256_si512(_mm512_cvtsepi32_epi16(q[0]));
-    words = _mm512_max_epi16(_mm512_adds_epi16(words, c.zero_point16), c.low);
-    _mm256_mask_storeu_epi8(y, static_cast<__mmask32>(lanes), _mm512_cvtepi16_epi8(words));
-  }
-}
-
-template <int V, bool residual>
-KVANT_INLINE void finish_codes(const TileArgs& a, const CodeConstants& c, const __m512 (&m)[V],
-                               const __m512 (&b)[V], __m512i* acc, int64_t pixel, __mmask64 lanes) {
-  __m512i r[V], q[V];
-  if constexpr (residual) load_residual<V>(a.residual + pixel * a.residual_stride, lanes, c.residual_flip, r);
-#pragma GCC unroll 4
-  for (int i = 0; i < V; ++i) {
-    __m512 v = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i]), m[i], b[i]);
-    if constexpr (residual) {
-      v = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(r[i], c.residual_zero_point)),
-                          c.residual_multiplier, v);
-    }
-    q[i] = _mm512_cvtps_epi32(_mm512_min_ps(v, c.high));
-  }
-  store_codes<V>(c, q, lanes, a.y + pixel * a.y_stride);
-}
-
-// ---- Epilogue of any form, over a row of values in channel order.
-// ---------------------------------------------------
-
-KVANT_INLINE __m512 any_residual(const Epilogue& e, const uint8_t* residual, int64_t i, __mmask16 mask) {
-  if (e.residual == Code::F32)
-    return _mm512_maskz_loadu_ps(mask, reinterpret_cast<const float*>(residual) + i);
-  const __m128i bytes = _mm_maskz_loadu_epi8(mask, residual + i);
-  const __m512i codes = e.residual == Code::I8 ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes);
-  return _mm512_cvtepi32_ps(_mm512_sub_epi32(codes, _mm512_set1_epi32(e.residual_zero_point)));
-}
-
-// clamp(round_even(v) + zero_point): a NaN rounds to 0, as round_even says.
-KVANT_INLINE __m128i any_codes(const Epilogue& e, __m512 v) {
-  v = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(v, v, _CMP_ORD_Q), v);
-  v = _mm512_min_ps(v, _mm512_set1_ps(static_cast<float>(e.high - e.zero_point)));
-  v = _mm512_max_ps(v, _mm512_set1_ps(static_cast<float>(e.low - e.zero_point)));
-  return _mm512_cvtepi32_epi8(_mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(e.zero_point)));
-}
-
-// The activation functions that are a few instructions, operation by operation as activate() has them.
-KVANT_INLINE __m512 clip(__m512 x, __m512 low, __m512 high) {
-  x = _mm512_mask_mov_ps(x, _mm512_cmp_ps_mask(x, low, _CMP_LT_OQ), low);
-  return _mm512_mask_mov_ps(x, _mm512_cmp_ps_mask(x, high, _CMP_GT_OQ), high);
-}
-
-KVANT_INLINE bool activate_vector(const Epilogue& e, __m512& x) {
-  const __m512 zero = _mm512_setzero_ps(), one = _mm512_set1_ps(1.0f);
-  const __m512 alpha = _mm512_set1_ps(e.alpha), beta = _mm512_set1_ps(e.beta);
-  const __mmask16 negative = _mm512_cmp_ps_mask(x, zero, _CMP_LT_OQ);
-  switch (e.activation) {
-    case Activation::Relu:
-      x = _mm512_mask_mov_ps(x, negative, zero);
-      return true;
-    case Activation::Clip:
-      x = clip(x, alpha, beta);
-      return true;
-    case Activation::LeakyRelu:
-      x = _mm512_mask_mul_ps(x, negative, alpha, x);
-      return true;
-    case Activation::HardSigmoid:
-      x = clip(_mm512_add_ps(_mm512_mul_ps(alpha, x), beta), zero, one);
-      return true;
-    case Activation::HardSwish: {
-      const __m512 ramp = _mm512_add_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.0f / 6.0f)), _mm512_set1_ps(0.5f));
-      x = _mm512_mul_ps(x, clip(ramp, zero, one));
-      return true;
-    }
-    default:
-      return false;
-  }
-}
-
-[[gnu::noinline]] void finish_any(const Epilogue& e, float* values, int64_t channels, const uint8_t* residual,
-                                  uint8_t* y) {
-  for (int64_t i = 0; i < channels; i += 16) {
-    const __mmask16 mask = static_cast<__mmask16>(first_lanes(channels - i));
-    __m512 v = _mm512_loadu_ps(values + i);
-    if (e.residual != Code::None) {
-      v = _mm512_fmadd_ps(any_residual(e, residual, i, mask), _mm512_set1_ps(e.residual_multiplier), v);
-    }
-    if (e.activation != Activation::None) {
-      if (!activate_vector(e, v)) {
-        _mm512_storeu_ps(values + i, v);
-        for (int64_t j = i; j < i + 16 && j < channels; ++j) {
-          values[j] = activate(e.activation, values[j], e.alpha, e.beta);
-        }
-        v = _mm512_loadu_ps(values + i);
-      }
-      if (e.codes()) v = _mm512_mul_ps(v, _mm512_set1_ps(e.inverse_scale));
-    }
-    if (e.codes()) {
-      _mm_mask_storeu_epi8(y + i, mask, any_codes(e, v));
-    } else {
-      _mm512_mask_storeu_ps(reinterpret_cast<float*>(y) + i, mask, v);
-    }
-  }
-}
-
-template <int V>
-KVANT_INLINE void finish_slowly(const TileArgs& a, const __m512 (&m)[V], const __m512 (&b)[V],
-                                const __m512i* acc, int64_t pixel) {
-  alignas(64) float values[16 * V];
-#pragma GCC unroll 4
-  for (int i = 0; i < V; ++i) {
-    const __m512 v = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i]), m[i], b[i]);
-    _mm_store_ps(values + 4 * i, _mm512_castps512_ps128(v));
-    _mm_store_ps(values + 4 * i + 4 * V, _mm512_extractf32x4_ps(v, 1));
-    _mm_store_ps(values + 4 * i + 8 * V, _mm512_extractf32x4_ps(v, 2));
-    _mm_store_ps(values + 4 * i + 12 * V, _mm512_extractf32x4_ps(v, 3));
-  }
-  const uint8_t* residual = a.residual == nullptr ? nullptr : a.residual + pixel * a.residual_stride;
-  finish_any(*a.epilogue, values, a.channels, residual, a.y + pixel * a.y_stride);
-}
-
-// `pixels` pixels of V vectors each, still in lane order, through the activation's curve to codes.
-template <int V>
-[[gnu::noinline]] void finish_curve(const TileArgs& a, const float* values, int64_t first_pixel, int pixels) {
-  const Epilogue& e = *a.epilogue;
-  const CodeConstants c = code_constants(e);
-  const CurveRegisters curve(*e.curve);
-  const __mmask64 lanes = first_lanes(a.channels);
-  for (int p = 0; p < pixels; ++p, values += 16 * V) {
-    const int64_t pixel = first_pixel + p;
-    __m512i r[V], q[V];
-    const bool residual = e.residual != Code::None;
-    if (residual) load_residual<V>(a.residual + pixel * a.residual_stride, lanes, c.residual_flip, r);
-#pragma GCC unroll 4
-    for (int i = 0; i < V; ++i) {
-      __m512 v = _mm512_load_ps(values + 16 * i);
-      if (residual) {
-        v = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(r[i], c.residual_zero_point)),
-                            c.residual_multiplier, v);
-      }
-      q[i] = _mm512_cvtps_epi32(_mm512_min_ps(curve_units(e, curve, v), c.high));
-    }
-    store_codes<V>(c, q, lanes, a.y + pixel * a.y_stride);
-  }
-}
-
+// fma(sum, multiplier, bias) for M pixels by V vectors, in out[p * V + r]; with `high` clamped to it and
+// rounded.
 template <int M, int V>
-KVANT_INLINE void finish_tile(const TileArgs& a, __m512i (&acc)[M * V], int64_t first_pixel) {
-  const Epilogue& e = *a.epilogue;
-  __m512 m[V], b[V];
-#pragma GCC unroll 4
-  for (int r = 0; r < V; ++r) {
-    m[r] = _mm512_loadu_ps(a.multiplier + 16 * r);
-    b[r] = _mm512_loadu_ps(a.bias + 16 * r);
-  }
-  const bool plain = e.codes() && e.activation == Activation::None && e.residual != Code::F32;
-  const __mmask64 lanes = first_lanes(a.channels);
-  if (e.curve && e.residual != Code::F32) {
-    alignas(64) float values[M * V * 16];
-#pragma GCC unroll 16
-    for (int p = 0; p < M; ++p) {
-#pragma GCC unroll 4
-      for (int i = 0; i < V; ++i)
-        _mm512_store_ps(values + (p * V + i) * 16,
-                        _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[p * V + i]), m[i], b[i]));
-    }
-    finish_curve<V>(a, values, first_pixel, M);
-  } else if (!plain) {
-#pragma GCC unroll 16
-    for (int p = 0; p < M; ++p) finish_slowly<V>(a, m, b, acc + p * V, first_pixel + p);
-  } else if (e.residual != Code::None) {
-    const CodeConstants c = code_constants(e);
-#pragma GCC unroll 16
-    for (int p = 0; p < M; ++p) finish_codes<V, true>(a, c, m, b, acc + p * V, first_pixel + p, lanes);
-  } else {
-    const CodeConstants c = code_constants(e);
-#pragma GCC unroll 16
-    for (int p = 0; p < M; ++p) finish_codes<V, false>(a, c, m, b, acc + p * V, first_pixel + p, lanes);
-  }
-}
-
-// ---- Dense tiles.
-// -----------------------------------------------------------------------------------------------
-
-// Odd multiples of the pixel stride: with the scales 1, 2, 4, 8 of an address they reach 14 pixels from one
-// pointer.
-struct Strides {
-  int64_t odd[7];
-};
-
-// The dword of pixel P at byte U*4, in all lanes. Spelled out because compilers spend a register per pixel on
-// it.
-template <int P, int U>
-KVANT_INLINE __m512i broadcast(const std::byte* x, const Strides& s) {
-  __m512i result;
-  if constexpr (P == 0) {
-    asm("vpbroadcastd %c2(%1), %0" : "=v"(result) : "r"(x), "i"(U * 4));
-  } else {
-    constexpr int scale = P & -P;
-    asm("vpbroadcastd %c3(%1,%2,%c4), %0"
-        : "=v"(result)
-        : "r"(x), "r"(s.odd[P / scale / 2]), "i"(U * 4), "i"(scale));
-  }
-  return result;
-}
-
-// With 28 sums there is no register for a fourth weight vector: it stays a memory operand.
-KVANT_INLINE void dot_from_memory(__m512i& acc, __m512i x, const std::byte* w) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "m"(*reinterpret_cast<const __m512i_u*>(w)));
-}
-
-template <int P, int M, int V, int U>
-KVANT_INLINE void pixels(__m512i (&acc)[M * V], const std::byte* x, const Strides& s, const std::byte* w,
-                         const __m512i (&weights)[V]) {
-  if constexpr (P < M) {
-    const __m512i code = broadcast<P, U>(x, s);
-#pragma GCC unroll 4
-    for (int r = 0; r < V; ++r) {
-      if (M * V >= 28 && V == 4 && r == V - 1) {
-        dot_from_memory(acc[P * V + r], code, w + (U * V + r) * 64);
-      } else {
-        acc[P * V + r] = _mm512_dpbusd_epi32(acc[P * V + r], code, weights[r]);
-      }
-    }
-    pixels<P + 1, M, V, U>(acc, x, s, w, weights);
-  }
-}
-
-template <int M, int V, int U>
-KVANT_INLINE void step(__m512i (&acc)[M * V], const std::byte* x, const Strides& s, const std::byte* w) {
-  __m512i weights[V];
-#pragma GCC unroll 4
-  for (int r = 0; r < V; ++r) weights[r] = _mm512_loadu_si512(w + (U * V + r) * 64);
-  pixels<0, M, V, U>(acc, x, s, w, weights);
+KVANT_INLINE void accumulate(LoopArgs& args, __m512i (&out)[28]) {
+#define KVANT_SUM(i) register __m512i s##i asm("zmm" #i);
+#define KVANT_OUT(i) "=v"(s##i)
+  KVANT_SUM(0)
+  KVANT_SUM(1)
+  KVANT_SUM(2)
+  KVANT_SUM(3)
+  KVANT_SUM(4)
+  KVANT_SUM(5) KVANT_SUM(6) KVANT_SUM(7) KVANT_SUM(8) KVANT_SUM(9) KVANT_SUM(10) KVANT_SUM(11) KVANT_SUM(12)
+      KVANT_SUM(13) KVANT_SUM(14) KVANT_SUM(15) KVANT_SUM(16) KVANT_SUM(17) KVANT_SUM(18) KVANT_SUM(19)
+          KVANT_SUM(20) KVANT_SUM(21) KVANT_SUM(22) KVANT_SUM(23) KVANT_SUM(24) KVANT_SUM(25) KVANT_SUM(26)
+              KVANT_SUM(27) asm volatile(
+                  ".intel_syntax noprefix\n.altmacro\nkvant_tile %c[size]\n.noaltmacro\n.att_syntax prefix\n"
+                  : KVANT_OUT(0), KVANT_OUT(1), KVANT_OUT(2), KVANT_OUT(3), KVANT_OUT(4), KVANT_OUT(5),
+                    KVANT_OUT(6), KVANT_OUT(7), KVANT_OUT(8), KVANT_OUT(9), KVANT_OUT(10), KVANT_OUT(11),
+                    KVANT_OUT(12), KVANT_OUT(13), KVANT_OUT(14), KVANT_OUT(15), KVANT_OUT(16), KVANT_OUT(17),
+                    KVANT_OUT(18), KVANT_OUT(19), KVANT_OUT(20), KVANT_OUT(21), KVANT_OUT(22), KVANT_OUT(23),
+                    KVANT_OUT(24), KVANT_OUT(25), KVANT_OUT(26), KVANT_OUT(27)
+                  : "D"(&args), [size] "i"(16 * M + V)
+                  : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+                    "xmm28", "xmm29", "xmm30", "xmm31", "memory", "cc");
+  const __m512i all[28] = {s0,  s1,  s2,  s3,  s4,  s5,  s6,  s7,  s8,  s9,  s10, s11, s12, s13,
+                           s14, s15, s16, s17, s18, s19, s20, s21, s22, s23, s24, s25, s26, s27};
+#pragma GCC unroll 28
+  for (int i = 0; i < M * V; ++i) out[i] = all[i];
+#undef KVANT_SUM
+#undef KVANT_OUT
 }
 
 template <int M, int V>
 void tile(const TileArgs& a) {
-  __m512i acc[M * V];
-#pragma GCC unroll 4
-  for (int r = 0; r < V; ++r) {
-    const __m512i start = _mm512_loadu_si512(a.start + 16 * r);
+  const Epilogue& e = *a.epilogue;
+  const bool plain = e.codes() && e.activation == Activation::None && e.residual != Code::F32;
+  const bool rounded = plain && e.residual == Code::None;
+  const float high = static_cast<float>(e.high - e.zero_point);
+  LoopArgs args{a.x,
+                a.pixel_stride,
+                a.segment_rows,
+                0,
+                a.row_step,
+                a.column_step,
+                a.dwords,
+                a.w,
+                a.ahead,
+                a.ahead_step,
+                a.start,
+                a.multiplier,
+                a.bias,
+                rounded ? &high : nullptr,
+                a.segment_columns};
+  __m512i v[28];
+  accumulate<M, V>(args, v);
+  const __mmask64 lanes = first_lanes(a.channels);
+  if (rounded) {
+    const CodeConstants c = code_constants(e);
 #pragma GCC unroll 16
-    for (int p = 0; p < M; ++p) acc[p * V + r] = start;
-  }
-  Strides s;
-#pragma GCC unroll 8
-  for (int i = 0; i < 7; ++i) s.odd[i] = (2 * i + 1) * a.pixel_stride;
-  const std::byte* w = a.w;
-  const std::byte* row = a.x;
-  for (int64_t i = 0; i < a.segment_rows; ++i, row += a.row_step) {
-    const std::byte* segment = row;
-    for (int64_t j = 0; j < a.segment_columns; ++j, segment += a.column_step) {
-      const std::byte* x = segment;
-      int64_t k = a.dwords;
-      for (; k >= 4; k -= 4, x += 16, w += 4 * V * 64) {
-        step<M, V, 0>(acc, x, s, w);
-        step<M, V, 1>(acc, x, s, w);
-        step<M, V, 2>(acc, x, s, w);
-        step<M, V, 3>(acc, x, s, w);
-      }
-      for (; k > 0; --k, x += 4, w += V * 64) step<M, V, 0>(acc, x, s, w);
-    }
-  }
-  finish_tile<M, V>(a, acc, 0);
-}
-
-// ---- Depthwise.
-// -------------------------------------------------------------------------------------------------
-
-// Four taps of 64 channels as four vectors of (channel, tap) dwords, in lane order.
-KVANT_INLINE void interleave(const std::byte* x, const int64_t* taps, __mmask64 lanes, __m512i (&out)[4]) {
-  const __m512i a = _mm512_maskz_loadu_epi8(lanes, x + taps[0]),
-                b = _mm512_maskz_loadu_epi8(lanes, x + taps[1]);
-  const __m512i c = _mm512_maskz_loadu_epi8(lanes, x + taps[2]),
-                d = _mm512_maskz_loadu_epi8(lanes, x + taps[3]);
-  const __m512i ab0 = _mm512_unpacklo_epi8(a, b), ab1 = _mm512_unpackhi_epi8(a, b);
-  const __m512i cd0 = _mm512_unpacklo_epi8(c, d), cd1 = _mm512_unpackhi_epi8(c, d);
-  out[0] = _mm512_unpacklo_epi16(ab0, cd0);
-  out[1] = _mm512_unpackhi_epi16(ab0, cd0);
-  out[2] = _mm512_unpacklo_epi16(ab1, cd1);
-  out[3] = _mm512_unpackhi_epi16(ab1, cd1);
-}
-
-// `groups` is the number of tap groups when known at compile time (weights then stay in registers), else 0.
-template <int groups>
-KVANT_INLINE void depthwise_pixels(const DepthwiseArgs& a) {
-  const __mmask64 lanes = first_lanes(a.out.channels);
-  const int64_t count = groups > 0 ? groups : a.tap_groups;
-  const std::byte* x = a.x;
-  for (int64_t p = 0; p < a.pixels; ++p, x += a.pixel_stride) {
-    __m512i acc[4], dwords[4];
-#pragma GCC unroll 4
-    for (int r = 0; r < 4; ++r) acc[r] = _mm512_loadu_si512(a.out.start + 16 * r);
-#pragma GCC unroll 3
-    for (int64_t g = 0; g < count; ++g) {
-      interleave(x, a.taps + 4 * g, lanes, dwords);
-#pragma GCC unroll 4
-      for (int r = 0; r < 4; ++r) {
-        acc[r] = _mm512_dpbusd_epi32(acc[r], dwords[r], _mm512_loadu_si512(a.out.w + (g * 4 + r) * 64));
-      }
-    }
-    finish_tile<1, 4>(a.out, acc, p);
-  }
-}
-
-void depthwise_row(const DepthwiseArgs& a) {
-  if (a.tap_groups == 3) {
-    depthwise_pixels<3>(a);
+    for (int p = 0; p < M; ++p) store_codes<V>(c, v + p * V, lanes, a.y + p * a.y_stride);
+  } else if (plain) {
+    const CodeConstants c = code_constants(e);
+#pragma GCC unroll 16
+    for (int p = 0; p < M; ++p) finish_residual<V>(a, c, v + p * V, p, lanes);
+  } else if (e.curve && e.residual != Code::F32) {
+    alignas(64) float values[M * V * 16];
+#pragma GCC unroll 28
+    for (int i = 0; i < M * V; ++i) _mm512_store_si512(values + 16 * i, v[i]);
+    finish_curve<V>(a, values, 0, M);
   } else {
-    depthwise_pixels<0>(a);
+#pragma GCC unroll 16
+    for (int p = 0; p < M; ++p) finish_slowly<V>(a, v + p * V, p);
   }
 }
 
@@ -419,7 +138,5 @@ const DenseTiles kTiles14x32Avx512vnni = {
        tile<8, 1>, nullptr, tile<10, 1>, nullptr, tile<12, 1>, nullptr, tile<14, 1>}},
      {}},
     channel_of_lane};
-
-const DepthwiseTiles kDepthwise64Avx512vnni = {1, 64, 4, depthwise_row, channel_of_lane};
 
 }  // namespace kvant::backends::cpu
