@@ -5,6 +5,7 @@
 
 #include "engine/passes/networks_test.h"
 #include "engine/run/evaluating_backend_test.h"
+#include "engine/run/executor.h"
 
 namespace kvant::engine {
 namespace {
@@ -113,6 +114,17 @@ TEST(Building, RefusesShapesThatAreNotFixed) {
               HasSubstr("'z'"));
   EXPECT_THAT(refusal(graph_text(unary("n", "NonZero", "x"), "n"), {&backend}),
               HasSubstr("the shape of 'n' depends on the data; an engine needs fixed shapes"));
+}
+
+// Two equal nodes may become one: both names are still found.
+TEST(Building, KeepsTheNamesOfEqualNodesThatAreWatched) {
+  const EvaluatingBackend backend;
+  const std::vector<const Backend*> backends{&backend};
+  const std::string nodes = unary("a", "Relu", "x") + unary("b", "Relu", "x") + binary("s", "Add", "a", "b");
+  Plan plan = build(typed(graph_text(nodes, "s")), ops::standard(), backends, {.watch = {"a", "b"}});
+  Engine engine(std::move(plan), backends);
+  engine.watch({"a", "b"});
+  EXPECT_THAT(engine.watchable(), testing::IsSupersetOf({"a", "b"}));
 }
 
 TEST(Building, RefusesUnknownNames) {

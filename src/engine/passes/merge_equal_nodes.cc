@@ -5,7 +5,6 @@
 #include "engine/passes/edit.h"
 #include "engine/passes/pipeline.h"
 #include "engine/run/probes.h"
-#include "ir/qdq.h"
 
 namespace kvant::engine {
 namespace {
@@ -39,9 +38,8 @@ size_t merge(ir::Graph& graph, const ir::OpTable& ops) {
       continue;
     }
     const ir::ValueId kept = graph.node(*equal).outputs[0];
-    const std::string& name = graph.value(node.outputs[0]).name;
-    if (ir::is_quantize(node))
-      record_probe(graph, name, {.value = graph.value(kept).name, .permutation = {}});
+    record_probe(graph, graph.value(node.outputs[0]).name,
+                 {.value = graph.value(kept).name, .permutation = {}});
     graph.replace_uses(node.outputs[0], kept);
     ++changes;
   }

@@ -112,6 +112,13 @@ class Maker {
       const double v = curve.low + (static_cast<double>(i) / kSamples - 0.5) * step;
       error = std::max(error, error_at(curve, static_cast<float>(v)));
     }
+    // With a tiny scale all codes lie where the function crosses 0, far between two of the samples above.
+    for (double v = 1; v > 1e-30; v *= 0.9) {
+      for (const double at : {v, -v}) {
+        if (at >= curve.low && at <= curve.high)
+          error = std::max(error, error_at(curve, static_cast<float>(at)));
+      }
+    }
     for (double v = 1; v < 1e30; v *= 1.5) {
       if (v > curve.high) error = std::max(error, error_at(curve, static_cast<float>(v)));
       if (-v < curve.low) error = std::max(error, error_at(curve, static_cast<float>(-v)));

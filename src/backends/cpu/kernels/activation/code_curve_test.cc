@@ -53,6 +53,23 @@ TEST(CodeCurve, GivesTheDefinitionsCodesWhereItIsSure) {
   }
 }
 
+// A network whose activations have all but vanished: every code lies within 1e-4 of where the function is 0.
+TEST(CodeCurve, IsTheDefinitionsOrNoneForTinyScales) {
+  for (const Activation activation :
+       {Activation::Sigmoid, Activation::Silu, Activation::Tanh, Activation::Gelu, Activation::GeluTanh,
+        Activation::Softplus, Activation::Mish}) {
+    for (const float inverse_scale : {1e3f, 1e5f, 1e7f, 1e9f, 1e12f, 1e15f}) {
+      const Epilogue e = smooth(activation, inverse_scale, 100);
+      if (e.curve == nullptr) continue;
+      int64_t unsure = 0;
+      for (float v = 1e-25f; v < 1e4f; v *= 1.003f) {
+        expect_same_codes(e, v, unsure);
+        expect_same_codes(e, -v, unsure);
+      }
+    }
+  }
+}
+
 TEST(CodeCurve, IsNotMadeOfKinksAndAbsurdScales) {
   EXPECT_EQ(make_code_curve(Activation::Relu, 0, 0, 1, 0, 255), nullptr);
   EXPECT_EQ(make_code_curve(Activation::HardSwish, 0, 0, 1, 0, 255), nullptr);
