@@ -21,14 +21,23 @@ void pause() {
 #endif
 }
 
-// Core number `index` (modulo) of those that the process may use.
+// The cores that the process may use, as they were when this was first asked: pinned threads see fewer.
+const std::vector<int>& allowed_cores() {
+  static const std::vector<int> cores = [] {
+    std::vector<int> list;
+    cpu_set_t allowed;
+    if (sched_getaffinity(getpid(), sizeof allowed, &allowed) != 0) return list;
+    for (int core = 0; core < CPU_SETSIZE; ++core) {
+      if (CPU_ISSET(core, &allowed)) list.push_back(core);
+    }
+    return list;
+  }();
+  return cores;
+}
+
+// Core number `index` (modulo) of those.
 void pin_to_core(pthread_t thread, int index) {
-  cpu_set_t allowed;
-  if (sched_getaffinity(getpid(), sizeof allowed, &allowed) != 0) return;
-  std::vector<int> cores;
-  for (int core = 0; core < CPU_SETSIZE; ++core) {
-    if (CPU_ISSET(core, &allowed)) cores.push_back(core);
-  }
+  const std::vector<int>& cores = allowed_cores();
   if (cores.empty()) return;
   cpu_set_t one;
   CPU_ZERO(&one);

@@ -11,6 +11,8 @@
 namespace kvant::backends::cpu {
 namespace {
 
+constexpr int64_t kNearBytes = 24 * 1024;  // less than a first-level cache
+
 struct Runs {
   int64_t rows, columns, length, dwords;  // length in activations
 };
@@ -154,7 +156,7 @@ class Run {
     const Share rows = by_blocks ? Share{0, s.n * s.ho} : share_of(s.n * s.ho, thread, threads);
     for (int64_t row = rows.first; row < rows.last;) {
       const int64_t image = row / s.ho, in_image = row % s.ho;
-      const int64_t count = std::min({slab_.rows_per_chunk(), rows.last - row, s.ho - in_image});
+      const int64_t count = std::min({rows_per_chunk(), rows.last - row, s.ho - in_image});
       const std::byte* x = slab_.prepare(p_.x, image, in_image, count, scratch);
       chunk(x, row, count, blocks, row + count == rows.last);
       row += count;
@@ -193,12 +195,25 @@ class Run {
     still_ = p_.packed + block.weight_offset;
   }
 
+  // Where all weights stay near, rows are taken one by one, so that what a row reads and writes is still near
+  // for the next block of channels.
+  int64_t rows_per_chunk() const {
+    const ConvShape& s = desc_.shape;
+    if (s.kh > 1 || layout_.weight_bytes > kNearBytes) return slab_.rows_per_chunk();
+    const int64_t row_bytes = slab_.row_bytes() + s.wo * (args_.y_stride + args_.residual_stride);
+    return std::clamp<int64_t>(kNearBytes / row_bytes, 1, slab_.rows_per_chunk());
+  }
+
   int64_t lane_bytes() const { return runs_.rows * runs_.columns * runs_.dwords * 4; }
 
-  void run_tile(TileFn tile) {
+  void run_tile(TileFn tile, int64_t pixels) {
     const bool any = ahead_ != ahead_end_;
     args_.ahead = any ? ahead_ : still_;
     args_.ahead_step = any ? 64 : 0;
+    if (!any && p_.residual != nullptr) {  // the residual of the pixels that come next
+      args_.ahead = reinterpret_cast<const std::byte*>(args_.residual) + pixels * args_.residual_stride;
+      args_.ahead_step = args_.residual_stride;
+    }
     tile(args_);
     if (any) ahead_ += std::min<int64_t>(ahead_end_ - ahead_, runs_.rows * runs_.columns * runs_.dwords * 64);
   }
@@ -227,7 +242,7 @@ class Run {
           args_.residual = p_.residual + (pixel + done) * args_.residual_stride +
                            channel * code_bytes(desc_.epilogue.residual);
         }
-        run_tile(width.tiles[pixels]);
+        run_tile(width.tiles[pixels], pixels);
         done += pixels;
         left -= pixels;
       }
