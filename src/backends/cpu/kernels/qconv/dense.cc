@@ -3,7 +3,9 @@
 // kh*kw runs of c/group, with groups or column dilation), so a 7x7 stem over 3 channels wastes 3 of 24 bytes
 // and needs no im2col.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "backends/cpu/kernels/qconv/slab.h"
 #include "backends/cpu/kernels/qconv/tiles.h"
@@ -11,6 +13,7 @@
 namespace kvant::backends::cpu {
 namespace {
 
+constexpr double kSmall = 1e9;             // far below 2^31
 constexpr int64_t kNearBytes = 24 * 1024;  // less than a first-level cache
 
 struct Runs {
@@ -81,8 +84,16 @@ struct Layout {
   size_t start() const { return static_cast<size_t>(weight_bytes); }
   size_t multiplier() const { return start() + static_cast<size_t>(lanes) * 4; }
   size_t bias() const { return multiplier() + static_cast<size_t>(lanes) * 4; }
-  size_t bytes() const { return bias() + static_cast<size_t>(lanes) * 4; }
+  // One byte: whether no value of the epilogue comes near the bounds of int32.
+  size_t small() const { return bias() + static_cast<size_t>(lanes) * 4; }
+  size_t bytes() const { return small() + 64; }
 };
+
+// The largest magnitude that a channel's value can have before it is rounded.
+double largest_value(const Epilogue& e, int64_t sum_of_magnitudes, float multiplier, float bias) {
+  return 255.0 * static_cast<double>(sum_of_magnitudes) * std::abs(static_cast<double>(multiplier)) +
+         std::abs(static_cast<double>(bias)) + 512.0 * std::abs(static_cast<double>(e.residual_multiplier));
+}
 
 // Weights of one lane: writes its bytes of every dword and returns their sum.
 int32_t pack_lane(const DenseTiles& tiles, const QConvDesc& desc, const int8_t* filter, int lanes, int lane,
@@ -104,6 +115,23 @@ int32_t pack_lane(const DenseTiles& tiles, const QConvDesc& desc, const int8_t* 
     }
   }
   return sum;
+}
+
+// Nothing when the epilogue has another form. `small`: no value comes near the bounds of int32.
+std::optional<Rounding> rounding_of(const Epilogue& e, bool small) {
+  if (!e.codes() || e.activation != Activation::None || e.residual == Code::F32) return std::nullopt;
+  const bool is_signed = e.output == Code::I8;
+  const int shift = is_signed ? 0 : 128;
+  Rounding r;
+  r.high = static_cast<float>(e.high - e.zero_point);
+  r.zero_point = static_cast<int16_t>(e.zero_point - shift);
+  r.low = static_cast<int16_t>(e.low - shift);
+  r.flip = is_signed ? 0 : 0x80808080u;
+  r.clamps_high = small && e.high - shift == 127 ? 0 : 1;
+  r.residual_multiplier = e.residual_multiplier;
+  r.residual_zero_point = e.residual_zero_point + (e.residual == Code::I8 ? 128 : 0);
+  r.residual_flip = e.residual == Code::I8 ? 0x80808080u : 0;
+  return r;
 }
 
 // A share of the work: rows (or, when `by_blocks`, blocks).
@@ -146,6 +174,8 @@ class Run {
     args_.residual_stride = s.k * code_bytes(desc.epilogue.residual);
     args_.y_stride = s.k * code_bytes(desc.epilogue.output);
     args_.epilogue = &desc.epilogue;
+    rounding_ = rounding_of(desc.epilogue, p.packed[layout_.small()] != std::byte{0});
+    args_.rounding = rounding_ ? &*rounding_ : nullptr;
   }
 
   void share(int thread, int threads) {
@@ -256,6 +286,7 @@ class Run {
   Runs runs_;
   Slab slab_;
   TileArgs args_;
+  std::optional<Rounding> rounding_;
   const std::byte *ahead_ = nullptr, *ahead_end_ = nullptr, *still_ = nullptr;
 };
 
@@ -277,6 +308,7 @@ void dense_pack(const DenseTiles& tiles, const QConvDesc& desc, const QConvWeigh
   float* bias = reinterpret_cast<float*>(packed + layout.bias());
   const int32_t zero_point = tiles.element == 2 ? 0 : desc.x_zero_point + (desc.x_signed ? 128 : 0);
   const int64_t filter_size = s.kh * s.kw * s.group_c();
+  bool small = true;
   Blocks walk(tiles, desc);
   for (Block block; walk.next(block);) {
     for (int lane = 0; lane < block.width->lanes; ++lane) {
@@ -288,8 +320,13 @@ void dense_pack(const DenseTiles& tiles, const QConvDesc& desc, const QConvWeigh
       start[block.lane_offset + lane] = -zero_point * sum;
       multiplier[block.lane_offset + lane] = weights.multiplier[k];
       bias[block.lane_offset + lane] = weights.bias[k];
+      int64_t magnitudes = 0;
+      for (int64_t i = 0; i < filter_size; ++i) magnitudes += std::abs(int{weights.w[k * filter_size + i]});
+      small =
+          small && largest_value(desc.epilogue, magnitudes, weights.multiplier[k], weights.bias[k]) < kSmall;
     }
   }
+  packed[layout.small()] = std::byte{small};
 }
 
 size_t dense_scratch_bytes(const DenseTiles& tiles, const QConvDesc& desc) {

@@ -7,6 +7,18 @@
 
 namespace kvant::backends::cpu {
 
+// The integer epilogue without an activation, as vector code wants it. Codes are made as i8; u8 is flipped
+// afterwards.
+struct Rounding {
+  float high = 0;  // high - zero_point
+  int16_t zero_point = 0, low = 0;
+  uint32_t flip = 0;
+  int32_t clamps_high = 1;  // 0: saturation to the code's type is all that is needed above
+  float residual_multiplier = 0;
+  int32_t residual_zero_point = 0;
+  uint32_t residual_flip = 0;
+};
+
 // One tile: `pixels` neighbours in a row of the output by one block of output channels. Strides are in bytes.
 struct TileArgs {
   const std::byte* x = nullptr;                   // first tap of the first pixel
@@ -28,6 +40,7 @@ struct TileArgs {
   int64_t y_stride = 0;
   int64_t channels = 0;  // of the block, at most its lanes
   const Epilogue* epilogue = nullptr;
+  const Rounding* rounding = nullptr;  // nullptr: the epilogue is of another form
 };
 using TileFn = void (*)(const TileArgs& args);
 

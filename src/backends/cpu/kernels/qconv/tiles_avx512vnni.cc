@@ -11,33 +11,25 @@
 namespace kvant::backends::cpu {
 namespace {
 
-// What the loop in dense_loop.h reads and changes. The offsets stand there too.
-struct LoopArgs {
-  const std::byte* row;
-  int64_t pixel_stride;
-  int64_t rows, columns;  // counted down
-  int64_t row_step, column_step, dwords;
-  const std::byte* w;
-  const std::byte* ahead;
-  int64_t ahead_step;
-  const int32_t* start;
-  const float* multiplier;
-  const float* bias;
-  const float* high;  // nullptr: results are reals, not rounded
-  int64_t segment_columns;
-};
-static_assert(offsetof(LoopArgs, pixel_stride) == 8 && offsetof(LoopArgs, rows) == 16);
-static_assert(offsetof(LoopArgs, columns) == 24 && offsetof(LoopArgs, row_step) == 32);
-static_assert(offsetof(LoopArgs, column_step) == 40 && offsetof(LoopArgs, dwords) == 48);
-static_assert(offsetof(LoopArgs, w) == 56 && offsetof(LoopArgs, ahead) == 64);
-static_assert(offsetof(LoopArgs, ahead_step) == 72 && offsetof(LoopArgs, start) == 80);
-static_assert(offsetof(LoopArgs, multiplier) == 88 && offsetof(LoopArgs, bias) == 96);
-static_assert(offsetof(LoopArgs, high) == 104 && offsetof(LoopArgs, segment_columns) == 112);
+static_assert(offsetof(TileArgs, x) == 0 && offsetof(TileArgs, pixel_stride) == 8);
+static_assert(offsetof(TileArgs, segment_rows) == 16 && offsetof(TileArgs, segment_columns) == 24);
+static_assert(offsetof(TileArgs, row_step) == 32 && offsetof(TileArgs, column_step) == 40);
+static_assert(offsetof(TileArgs, dwords) == 48 && offsetof(TileArgs, w) == 56);
+static_assert(offsetof(TileArgs, ahead) == 64 && offsetof(TileArgs, ahead_step) == 72);
+static_assert(offsetof(TileArgs, start) == 80 && offsetof(TileArgs, multiplier) == 88);
+static_assert(offsetof(TileArgs, bias) == 96 && offsetof(TileArgs, residual) == 104);
+static_assert(offsetof(TileArgs, residual_stride) == 112 && offsetof(TileArgs, y) == 120);
+static_assert(offsetof(TileArgs, y_stride) == 128 && offsetof(TileArgs, channels) == 136);
+static_assert(offsetof(TileArgs, rounding) == 152);
+static_assert(offsetof(Rounding, high) == 0 && offsetof(Rounding, zero_point) == 4);
+static_assert(offsetof(Rounding, low) == 6 && offsetof(Rounding, flip) == 8);
+static_assert(offsetof(Rounding, clamps_high) == 12 && offsetof(Rounding, residual_multiplier) == 16);
+static_assert(offsetof(Rounding, residual_zero_point) == 20 && offsetof(Rounding, residual_flip) == 24);
 
 // fma(sum, multiplier, bias) for M pixels by V vectors, in out[p * V + r]; with `high` clamped to it and
 // rounded.
 template <int M, int V>
-KVANT_INLINE void accumulate(LoopArgs& args, __m512i (&out)[28]) {
+KVANT_INLINE void run_loop(const TileArgs& args, __m512i (&out)[28]) {
 #define KVANT_SUM(i) register __m512i s##i asm("zmm" #i);
 #define KVANT_OUT(i) "=v"(s##i)
   KVANT_SUM(0)
@@ -45,9 +37,10 @@ KVANT_INLINE void accumulate(LoopArgs& args, __m512i (&out)[28]) {
   KVANT_SUM(2)
   KVANT_SUM(3)
   KVANT_SUM(4)
-  KVANT_SUM(5) KVANT_SUM(6) KVANT_SUM(7) KVANT_SUM(8) KVANT_SUM(9) KVANT_SUM(10) KVANT_SUM(11) KVANT_SUM(12)
-      KVANT_SUM(13) KVANT_SUM(14) KVANT_SUM(15) KVANT_SUM(16) KVANT_SUM(17) KVANT_SUM(18) KVANT_SUM(19)
-          KVANT_SUM(20) KVANT_SUM(21) KVANT_SUM(22) KVANT_SUM(23) KVANT_SUM(24) KVANT_SUM(25) KVANT_SUM(26)
+  KVANT_SUM(5)
+  KVANT_SUM(6) KVANT_SUM(7) KVANT_SUM(8) KVANT_SUM(9) KVANT_SUM(10) KVANT_SUM(11) KVANT_SUM(12) KVANT_SUM(13)
+      KVANT_SUM(14) KVANT_SUM(15) KVANT_SUM(16) KVANT_SUM(17) KVANT_SUM(18) KVANT_SUM(19) KVANT_SUM(20)
+          KVANT_SUM(21) KVANT_SUM(22) KVANT_SUM(23) KVANT_SUM(24) KVANT_SUM(25) KVANT_SUM(26)
               KVANT_SUM(27) asm volatile(
                   ".intel_syntax noprefix\n.altmacro\nkvant_tile %c[size]\n.noaltmacro\n.att_syntax prefix\n"
                   : KVANT_OUT(0), KVANT_OUT(1), KVANT_OUT(2), KVANT_OUT(3), KVANT_OUT(4), KVANT_OUT(5),
@@ -57,7 +50,7 @@ KVANT_INLINE void accumulate(LoopArgs& args, __m512i (&out)[28]) {
                     KVANT_OUT(24), KVANT_OUT(25), KVANT_OUT(26), KVANT_OUT(27)
                   : "D"(&args), [size] "i"(16 * M + V)
                   : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-                    "xmm28", "xmm29", "xmm30", "xmm31", "memory", "cc");
+                    "xmm28", "xmm29", "xmm30", "xmm31", "k1", "memory", "cc");
   const __m512i all[28] = {s0,  s1,  s2,  s3,  s4,  s5,  s6,  s7,  s8,  s9,  s10, s11, s12, s13,
                            s14, s15, s16, s17, s18, s19, s20, s21, s22, s23, s24, s25, s26, s27};
 #pragma GCC unroll 28
@@ -68,37 +61,11 @@ KVANT_INLINE void accumulate(LoopArgs& args, __m512i (&out)[28]) {
 
 template <int M, int V>
 void tile(const TileArgs& a) {
-  const Epilogue& e = *a.epilogue;
-  const bool plain = e.codes() && e.activation == Activation::None && e.residual != Code::F32;
-  const bool rounded = plain && e.residual == Code::None;
-  const float high = static_cast<float>(e.high - e.zero_point);
-  LoopArgs args{a.x,
-                a.pixel_stride,
-                a.segment_rows,
-                0,
-                a.row_step,
-                a.column_step,
-                a.dwords,
-                a.w,
-                a.ahead,
-                a.ahead_step,
-                a.start,
-                a.multiplier,
-                a.bias,
-                rounded ? &high : nullptr,
-                a.segment_columns};
   __m512i v[28];
-  accumulate<M, V>(args, v);
-  const __mmask64 lanes = first_lanes(a.channels);
-  if (rounded) {
-    const CodeConstants c = code_constants(e);
-#pragma GCC unroll 16
-    for (int p = 0; p < M; ++p) store_codes<V>(c, v + p * V, lanes, a.y + p * a.y_stride);
-  } else if (plain) {
-    const CodeConstants c = code_constants(e);
-#pragma GCC unroll 16
-    for (int p = 0; p < M; ++p) finish_residual<V>(a, c, v + p * V, p, lanes);
-  } else if (e.curve && e.residual != Code::F32) {
+  run_loop<M, V>(a, v);
+  if (a.rounding != nullptr) return;
+  const Epilogue& e = *a.epilogue;
+  if (e.curve && e.residual != Code::F32) {
     alignas(64) float values[M * V * 16];
 #pragma GCC unroll 28
     for (int i = 0; i < M * V; ++i) _mm512_store_si512(values + 16 * i, v[i]);
