@@ -100,7 +100,10 @@ class SinkTransposes {
         transpose(w->reshaped({w->dim(0), x[1], x[2], x[3]}), to_nhwc_axes()).reshaped(w->shape());
     graph_.set_input(id, 1, edit_.constant(graph_.value(node.inputs[1]).name, moved));
     const ir::ValueId source = before->inputs[0];
+    const std::string name = graph_.value(node.inputs[0]).name;
     reshape_from(graph_.value(node.inputs[0]).producer, source, y);
+    // The elements come in another order than in the model's tensor: nobody may take it for that.
+    graph_.rename_value(graph_.node(id).inputs[0], name + "_nhwc");
     return true;
   }
 
