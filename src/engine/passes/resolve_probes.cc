@@ -8,7 +8,10 @@ namespace {
 
 // Stored through `outer` in a value that is itself only found through `inner`.
 Probe composed(const Probe& outer, const Probe& inner) {
-  Probe result{.value = inner.value, .permutation = outer.permutation, .offset = outer.offset + inner.offset};
+  Probe result{.value = inner.value,
+               .permutation = outer.permutation,
+               .offset = outer.offset + inner.offset,
+               .flat = outer.flat || inner.flat};
   if (inner.permutation.empty()) return result;
   result.permutation = inner.permutation;
   if (outer.permutation.size() == inner.permutation.size()) {

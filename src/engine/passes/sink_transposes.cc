@@ -102,8 +102,10 @@ class SinkTransposes {
     const ir::ValueId source = before->inputs[0];
     const std::string name = graph_.value(node.inputs[0]).name;
     reshape_from(graph_.value(node.inputs[0]).producer, source, y);
-    // The elements come in another order than in the model's tensor: nobody may take it for that.
+    // Its elements come in another order than those of the model's tensor.
     graph_.rename_value(graph_.node(id).inputs[0], name + "_nhwc");
+    record_probe(graph_, name,
+                 {.value = graph_.value(source).name, .permutation = inverse(permutation), .flat = true});
     return true;
   }
 

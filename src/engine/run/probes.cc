@@ -49,6 +49,7 @@ Tensor shifted(const Tensor& stored, int32_t offset) {
 std::string to_string(const Probe& probe) {
   std::string text = probe.value;
   if (!probe.permutation.empty()) text += fmt::format(";perm={}", fmt::join(probe.permutation, ","));
+  if (probe.flat) text += ";flat=1";
   if (probe.offset != 0) text += fmt::format(";offset={}", probe.offset);
   return text;
 }
@@ -59,12 +60,16 @@ std::optional<Probe> parse_probe(std::string_view text) {
   for (size_t at = text.rfind(';'); at != std::string_view::npos; at = text.rfind(';')) {
     const std::string_view part = text.substr(at + 1);
     const bool is_permuted = part.starts_with("perm=");
-    if (!is_permuted && !part.starts_with("offset=")) break;
+    const bool is_flat = part.starts_with("flat=");
+    if (!is_permuted && !is_flat && !part.starts_with("offset=")) break;
     const auto numbers = parse_integers(part.substr(part.find('=') + 1));
     if (!numbers) return std::nullopt;
     if (is_permuted) {
       if (!is_permutation(*numbers)) return std::nullopt;
       probe.permutation = *numbers;
+    } else if (is_flat) {
+      if (*numbers != std::vector<int64_t>{1}) return std::nullopt;
+      probe.flat = true;
     } else if (numbers->size() == 1 && ((*numbers)[0] == 128 || (*numbers)[0] == -128)) {
       probe.offset = static_cast<int32_t>((*numbers)[0]);
     } else {
@@ -83,6 +88,9 @@ Tensor restore(const Probe& probe, const Tensor& stored) {
     for (size_t i = 0; i < inverse.size(); ++i)
       inverse[static_cast<size_t>(probe.permutation[i])] = static_cast<int64_t>(i);
     result = transpose(result, inverse);
+  }
+  if (probe.flat && result.rank() > 1 && result.dim(0) > 0) {
+    result = result.reshaped({result.dim(0), result.size() / result.dim(0)});
   }
   if (probe.offset != 0 && size_of(result.dtype()) == 1) result = shifted(result, probe.offset);
   return result;

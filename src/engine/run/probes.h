@@ -17,6 +17,7 @@ struct Probe {
   std::string value;                 // name in the lowered graph
   std::vector<int64_t> permutation;  // stored.shape[i] = original.shape[permutation[i]]; empty: as they are
   int32_t offset = 0;                // stored code minus original code
+  bool flat = false;                 // the original holds all axes but the first as one
   friend bool operator==(const Probe&, const Probe&) = default;
 };
 
