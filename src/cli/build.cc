@@ -18,7 +18,8 @@ Result run(const Flags& flags, Progress& progress) {
   const ir::Graph graph = read_graph(flags.path("MODEL"));
   formats::require_finite_weights(graph);
   engine::BuildOptions options{.batch = flags.integer("batch", 1, 1 << 20), .threads = threads_of(flags)};
-  options.tune = flags.on("tune");
+  options.tune = flags.on("tune") || flags.given("timing-cache");
+  if (flags.given("timing-cache")) options.timing_cache = flags.path("timing-cache");
   options.progress = &progress;
   for (const std::string& pass : flags.texts("skip-pass")) options.skip.insert(pass);
   std::string dump;
@@ -67,6 +68,9 @@ Command build() {
            {.name = "batch", .value = "N", .help = "batch size of the plan", .fallback = "1"},
            {.name = "skip-pass", .value = "NAME", .help = "leave out a pass (may be repeated)", .many = true},
            {.name = "tune", .value = "", .help = "time the candidates of each layer and take the fastest"},
+           {.name = "timing-cache",
+            .value = "FILE",
+            .help = "the same, remembering what was fastest in FILE"},
            {.name = "dump", .value = "FILE", .help = "write the graph after each pass as text"}},
       .run = run};
 }

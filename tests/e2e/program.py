@@ -83,6 +83,12 @@ def main():
             c.that(bench["latency_ms"][field] > 0, f"bench lacks {field}")
         c.that(0 < bench["canary"]["share"] <= 1 and bench["canary"]["efficiency"] > 0 and bench["macs"] > 0, f"canary: {bench['canary']}")
         c.that(any(layer["gmacs"] > 0 and layer["of_peak"] > 0 for layer in bench["layers"]), "no layer has a rate")
+        timings, again = os.path.join(folder, "timings"), os.path.join(folder, "again.plan")
+        for _ in range(2):
+            kvant("build", model, "-o", again, "--timing-cache", timings)
+            lines = open(timings).read()
+        kvant("build", model, "-o", twice, "--timing-cache", timings)
+        c.that(open(twice, "rb").read() == open(again, "rb").read() and open(timings).read() == lines, "a warm timing cache decides alone")
         kernels = kvant_json("bench", "kernels", "--shape", "8x8x16:32:3x3:1:1", "--iterations", "5")
         c.that(kernels["macs"] == 8 * 8 * 16 * 32 * 9 and kernels["kernels"][0]["gmacs"] > 0, f"bench kernels: {kernels}")
         c.that(kvant_json("bench", "canary", "--iterations", "5")["canary"]["peak_gmacs"] > 0, "bench canary")

@@ -143,7 +143,13 @@ Plan build(ir::Graph graph, const ir::OpTable& ops, std::span<const Backend* con
   }
   std::vector<Candidates> candidates;
   plan.steps = choose_steps(plan.graph, backends, plan.threads, progress, candidates);
-  if (options.tune) tune(plan, backends, candidates, progress);
+  if (options.tune && options.timing_cache.empty()) {
+    tune(plan, backends, candidates, nullptr, progress);
+  } else if (options.tune) {
+    TimingCache cache(options.timing_cache);
+    tune(plan, backends, candidates, &cache, progress);
+    cache.save();
+  }
   for (const PlanStep& step : plan.steps) plan.isa = std::max(plan.isa, isa_of(step.tactic));
   drop_packed_constants(plan.graph);
   plan_memory(plan);

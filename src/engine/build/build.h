@@ -3,6 +3,7 @@
 // memory laid out.
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <set>
 #include <string>
@@ -25,8 +26,9 @@ struct BuildOptions {
   // Tensors that must stay observable, which keeps fusion from absorbing them. Results of DequantizeLinear,
   // moved or not, that nothing reads in float any more are not kept: their codes are.
   std::vector<std::string> watch = {};
-  bool tune = false;             // time the offered tactics inside the running network
-  Progress* progress = nullptr;  // nullptr: silent
+  bool tune = false;                        // time the offered tactics inside the running network
+  std::filesystem::path timing_cache = {};  // of `tune`: read if there, written; empty: none
+  Progress* progress = nullptr;             // nullptr: silent
   // Called after each pass that changed something (--dump, tests).
   std::function<void(const ir::Pass&, const ir::Graph& before, const ir::Graph& after)> check = {};
 };

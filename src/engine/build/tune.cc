@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 
 #include "base/interrupt.h"
 #include "base/random.h"
@@ -45,37 +46,72 @@ std::vector<int64_t> time_steps(const Plan& plan, std::span<const Backend* const
   return best;
 }
 
+// Layers of one kind and what each tactic took for all of them.
+struct Kind {
+  std::vector<const Candidates*> members;
+  std::map<std::string, int64_t> nanoseconds;
+};
+
+void choose(Plan& plan, const Candidates& c, const std::string& tactic) {
+  PlanStep& step = plan.steps[c.step];
+  if (step.tactic == tactic) return;
+  step.tactic = tactic;
+  step.packed = c.backend->pack(view_of(plan.graph, step.node, plan.threads), tactic);
+}
+
+// What the cache knows is chosen at once; the rest, by kind.
+std::map<std::string, Kind> unknown_kinds(Plan& plan, const std::vector<Candidates>& candidates,
+                                          const TimingCache* cache) {
+  std::map<std::string, Kind> kinds;
+  for (const Candidates& c : candidates) {
+    const std::string key = timing_key(view_of(plan.graph, plan.steps[c.step].node, plan.threads));
+    const TimingCache::Entry* known = cache != nullptr ? cache->find(key) : nullptr;
+    if (known != nullptr && std::ranges::find(c.tactics, known->tactic) != c.tactics.end()) {
+      choose(plan, c, known->tactic);
+    } else {
+      kinds[key].members.push_back(&c);
+    }
+  }
+  return kinds;
+}
+
+void add_times(const Plan& plan, const std::vector<int64_t>& times, std::map<std::string, Kind>& kinds) {
+  for (auto& [key, kind] : kinds) {
+    std::map<std::string, int64_t> sums;
+    for (const Candidates* c : kind.members) sums[plan.steps[c->step].tactic] += times[c->step];
+    for (const auto& [tactic, sum] : sums) kind.nanoseconds.try_emplace(tactic, sum);
+  }
+}
+
 }  // namespace
 
 void tune(Plan& plan, std::span<const Backend* const> backends, const std::vector<Candidates>& candidates,
-          Progress& progress) {
-  if (candidates.empty()) return;
+          TimingCache* cache, Progress& progress) {
+  std::map<std::string, Kind> kinds = unknown_kinds(plan, candidates, cache);
+  if (kinds.empty()) return;
   plan_memory(plan);
   const std::vector<Tensor> inputs = random_inputs(plan);
   size_t rounds = 0;
-  for (const Candidates& c : candidates) rounds = std::max(rounds, c.tactics.size());
+  for (const auto& [key, kind] : kinds) rounds = std::max(rounds, kind.members[0]->tactics.size());
   progress.begin("timing tactics", static_cast<int64_t>(rounds), "rounds");
-  std::vector<int64_t> best = time_steps(plan, backends, inputs);
-  Plan winner = plan;
   // One round tries the next tactic of every step at once: each is still timed in its own place.
-  for (size_t round = 1; round < rounds; ++round) {
-    Plan trial = plan;
-    for (const Candidates& c : candidates) {
-      if (round >= c.tactics.size()) continue;
-      PlanStep& step = trial.steps[c.step];
-      step.tactic = c.tactics[round];
-      step.packed = c.backend->pack(view_of(plan.graph, step.node, plan.threads), step.tactic);
+  for (size_t round = 0; round < rounds; ++round) {
+    for (const auto& [key, kind] : kinds) {
+      for (const Candidates* c : kind.members)
+        choose(plan, *c, c->tactics[std::min(round, c->tactics.size() - 1)]);
     }
-    const std::vector<int64_t> times = time_steps(trial, backends, inputs);
-    for (const Candidates& c : candidates) {
-      if (round >= c.tactics.size() || times[c.step] >= best[c.step]) continue;
-      best[c.step] = times[c.step];
-      winner.steps[c.step] = trial.steps[c.step];
+    add_times(plan, time_steps(plan, backends, inputs), kinds);
+    progress.update(static_cast<int64_t>(round + 1), "");
+  }
+  for (const auto& [key, kind] : kinds) {
+    const auto best =
+        std::ranges::min_element(kind.nanoseconds, {}, [](const auto& entry) { return entry.second; });
+    for (const Candidates* c : kind.members) choose(plan, *c, best->first);
+    if (cache != nullptr) {
+      cache->set(key, {best->first, best->second / static_cast<int64_t>(kind.members.size())});
     }
-    progress.update(static_cast<int64_t>(round), "");
   }
   progress.end();
-  plan = std::move(winner);
 }
 
 }  // namespace kvant::engine

@@ -8,6 +8,7 @@
 
 #include "base/progress.h"
 #include "engine/backend.h"
+#include "engine/build/timing_cache.h"
 #include "engine/plan/plan.h"
 
 namespace kvant::engine {
@@ -19,9 +20,10 @@ struct Candidates {
   std::vector<std::string> tactics;
 };
 
-// Replaces tactic and packed constants of each such step by the fastest. The plan still has its constants in
-// the graph.
+// Replaces tactic and packed constants of each such step by the fastest; layers of one kind get the same. The
+// plan still has its constants in the graph. What `cache` knows is not timed, what it does not know is added
+// to it.
 void tune(Plan& plan, std::span<const Backend* const> backends, const std::vector<Candidates>& candidates,
-          Progress& progress);
+          TimingCache* cache, Progress& progress);
 
 }  // namespace kvant::engine
