@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
+#include <span>
 
 namespace kvant::backends::cpu {
 namespace {
@@ -11,6 +13,7 @@ namespace {
 constexpr int kTerms = CodeCurve::kTerms, kStretches = CodeCurve::kStretches;
 constexpr double kFar = 1e4;          // beyond it activations are constant or a straight line
 constexpr double kWorstError = 0.02;  // of a code: with more, too many results would be computed twice
+constexpr double kGoodError = 0.001;  // of a code: more is worth another try
 constexpr double kEndError = 1e-4;    // of a code, from taking the ends as constant or straight
 constexpr int kSamples = 48;          // of a stretch, where the error is measured
 
@@ -40,21 +43,14 @@ class Maker {
         highest_(highest + 1.0) {}
 
   std::shared_ptr<const CodeCurve> make() {
-    auto curve = std::make_shared<CodeCurve>();
-    const double low = end(-1, 0), clamped = end(1, 0), straight = end(1, inverse_scale_);
-    const double high = std::min(clamped, straight);
-    if (!(high > low)) return nullptr;
-    curve->slope = straight < clamped ? inverse_scale_ : 0.0f;
-    const double step = (high - low) / (kStretches - 1);
-    curve->low = static_cast<float>(low);
-    curve->high = static_cast<float>(high);
-    curve->step_inverse = static_cast<float>(1.0 / step);
-    curve->offset = static_cast<float>(-low / step);
-    for (int i = 0; i < kStretches; ++i) fit(*curve, i);
-    const double error = 2.0 * largest_error(*curve, step) + 0x1p-16;
-    if (!(error <= kWorstError)) return nullptr;
-    curve->safe_distance = static_cast<float>(0.5 - error);
-    return curve;
+    const double clamped = end(1, 0), straight = end(1, inverse_scale_), high = std::min(clamped, straight);
+    const float slope = straight < clamped ? inverse_scale_ : 0.0f;
+    auto whole = over(end(-1, 0), high, slope, -std::numeric_limits<float>::infinity());
+    if (whole && whole->safe_distance > 0.5f - kGoodError) return whole;
+    const double edge = left_edge();
+    if (edge == 0) return whole;
+    auto part = over(edge, high, slope, static_cast<float>(edge));
+    return part && (!whole || part->safe_distance > whole->safe_distance) ? part : whole;
   }
 
  private:
@@ -74,6 +70,32 @@ class Maker {
     double v = kFar;
     while (v > 1e-3 && std::abs(rest(side * v * 0.96875) - last) <= kEndError) v *= 0.96875;
     return side * v;
+  }
+
+  // The first v below 0 from which on codes are the lowest, for a while at least; 0 where there is none.
+  double left_edge() const {
+    for (double v = 1e-9; v < 64; v *= 1.03125) {
+      if (held(exact(-v)) <= lowest_) return -v;
+    }
+    return 0;
+  }
+
+  // The curve of the stretch from low to high, or nothing.
+  std::shared_ptr<const CodeCurve> over(double low, double high, float slope, float known_from) const {
+    if (!(high > low)) return nullptr;
+    auto curve = std::make_shared<CodeCurve>();
+    const double step = (high - low) / (kStretches - 1);
+    curve->low = static_cast<float>(low);
+    curve->high = static_cast<float>(high);
+    curve->slope = slope;
+    curve->step_inverse = static_cast<float>(1.0 / step);
+    curve->offset = static_cast<float>(-low / step);
+    curve->known_from = known_from;
+    for (int i = 0; i < kStretches; ++i) fit(*curve, i);
+    const double error = 2.0 * largest_error(*curve, step) + 0x1p-16;
+    if (!(error <= kWorstError)) return nullptr;
+    curve->safe_distance = static_cast<float>(0.5 - error);
+    return curve;
   }
 
   // Through five Chebyshev points of the stretch.
@@ -101,27 +123,49 @@ class Maker {
       curve.terms[i][stretch] = static_cast<float>(rows[i][kTerms] / rows[i][i]);
   }
 
-  double error_at(const CodeCurve& curve, float v) const {
-    const float wanted = activate(activation_, v, alpha_, beta_) * inverse_scale_;
-    return std::abs(held(curve.units(v)) - held(wanted));
+  // Of the polynomial at v, clamped or not.
+  double error_at(const CodeCurve& curve, float v, bool clamped) const {
+    const double wanted = static_cast<double>(activate(activation_, v, alpha_, beta_) * inverse_scale_);
+    const auto have = static_cast<double>(curve.units(v));
+    return clamped ? std::abs(held(have) - held(wanted)) : std::abs(have - wanted);
+  }
+
+  // The largest error on points of a stretch. Unless all of it is beyond the clamp on one side, the
+  // polynomial has to be right everywhere: what comes out between the points then differs little from what
+  // comes out at them.
+  double error_of_stretch(const CodeCurve& curve, int stretch, double step) const {
+    const auto point = [&](int k) {
+      return static_cast<float>(curve.low + (stretch + static_cast<double>(k) / kSamples - 0.5) * step);
+    };
+    const double first = held(exact(std::max(point(0), curve.known_from)));
+    bool clamped = first == lowest_ || first == highest_;
+    for (int k = 0; k <= kSamples; ++k)
+      clamped = clamped && (point(k) < curve.known_from || held(exact(point(k))) == first);
+    double error = 0;
+    for (int k = 0; k <= kSamples; ++k) {
+      const bool outside = point(k) > curve.high || point(k) < curve.low;
+      if (point(k) >= curve.known_from)
+        error = std::max(error, error_at(curve, point(k), clamped || (outside && curve.slope == 0)));
+    }
+    // u is rounded to 2^-20 at most, three times.
+    return clamped ? error : error + std::abs(static_cast<double>(curve.terms[1][stretch])) * 0x1p-18;
   }
 
   double largest_error(const CodeCurve& curve, double step) const {
     double error = 0;
-    for (int i = 0; i < kStretches * kSamples; ++i) {
-      const double v = curve.low + (static_cast<double>(i) / kSamples - 0.5) * step;
-      error = std::max(error, error_at(curve, static_cast<float>(v)));
-    }
+    for (int i = 0; i < kStretches; ++i) error = std::max(error, error_of_stretch(curve, i, step));
     // With a tiny scale all codes lie where the function crosses 0, far between two of the samples above.
     for (double v = 1; v > 1e-30; v *= 0.9) {
       for (const double at : {v, -v}) {
-        if (at >= curve.low && at <= curve.high)
-          error = std::max(error, error_at(curve, static_cast<float>(at)));
+        if (at >= static_cast<double>(std::max(curve.low, curve.known_from)) &&
+            at <= static_cast<double>(curve.high))
+          error = std::max(error, error_at(curve, static_cast<float>(at), true));
       }
     }
-    for (double v = 1; v < 1e30; v *= 1.5) {
-      if (v > curve.high) error = std::max(error, error_at(curve, static_cast<float>(v)));
-      if (-v < curve.low) error = std::max(error, error_at(curve, static_cast<float>(-v)));
+    for (double v = 1e-3; v < 1e30; v *= 1.25) {
+      if (v > curve.high) error = std::max(error, error_at(curve, static_cast<float>(v), true));
+      if (-v < curve.low && -v > curve.known_from)
+        error = std::max(error, error_at(curve, static_cast<float>(-v), true));
     }
     return error;
   }

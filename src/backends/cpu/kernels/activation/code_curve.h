@@ -19,6 +19,9 @@ struct CodeCurve {
   // times the rest (0 where it is clamped or constant). u = v * step_inverse + offset lies in [-1/2, 31 +
   // 1/2]; stretch i is around u == i, and its polynomial is in u - i.
   float low, high, slope, step_inverse, offset;
+  // Below this v (often minus infinity) the curve says nothing: where codes end before the function turns
+  // back.
+  float known_from;
   // A result nearer to an integer than this rounds as the definition's does.
   float safe_distance;
   alignas(64) float terms[kTerms][kStretches];  // constant first

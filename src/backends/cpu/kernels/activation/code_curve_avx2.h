@@ -26,8 +26,9 @@ inline __m256 curve_units(const Epilogue& e, const CodeCurve& c, __m256 v) {
   t = _mm256_fmadd_ps(_mm256_sub_ps(v, below), _mm256_set1_ps(c.slope), t);
   const __m256 rounded = _mm256_round_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   const __m256 distance = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), _mm256_sub_ps(t, rounded));
-  unsigned unsure = static_cast<unsigned>(
-      _mm256_movemask_ps(_mm256_cmp_ps(distance, _mm256_set1_ps(c.safe_distance), _CMP_NLE_UQ)));
+  const __m256 near_tie = _mm256_cmp_ps(distance, _mm256_set1_ps(c.safe_distance), _CMP_NLE_UQ);
+  const __m256 unknown = _mm256_cmp_ps(v, _mm256_set1_ps(c.known_from), _CMP_LT_OQ);
+  auto unsure = static_cast<unsigned>(_mm256_movemask_ps(_mm256_or_ps(near_tie, unknown)));
   if (unsure == 0) return t;
   alignas(32) float in[8], out[8];
   _mm256_store_ps(in, v);

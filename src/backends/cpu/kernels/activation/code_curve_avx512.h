@@ -12,7 +12,7 @@ namespace {
 
 // The curve in registers: for loops over many vectors.
 struct CurveRegisters {
-  __m512 low, high, slope, step_inverse, offset, safe_distance;
+  __m512 low, high, slope, step_inverse, offset, known_from, safe_distance;
   __m512 first[CodeCurve::kTerms], second[CodeCurve::kTerms];
 
   [[gnu::always_inline]] inline explicit CurveRegisters(const CodeCurve& c)
@@ -21,6 +21,7 @@ struct CurveRegisters {
         slope(_mm512_set1_ps(c.slope)),
         step_inverse(_mm512_set1_ps(c.step_inverse)),
         offset(_mm512_set1_ps(c.offset)),
+        known_from(_mm512_set1_ps(c.known_from)),
         safe_distance(_mm512_set1_ps(c.safe_distance)) {
 #pragma GCC unroll 5
     for (int i = 0; i < CodeCurve::kTerms; ++i) {
@@ -44,20 +45,23 @@ struct CurveRegisters {
   return _mm512_load_ps(out);
 }
 
-// activation(v) * inverse_scale, rounding to the definition's code.
-[[gnu::always_inline]] inline __m512 curve_units(const Epilogue& e, const CurveRegisters& c, __m512 v) {
+// activation(v) * inverse_scale, and in `unsure` the lanes that may round to another code than the
+// definition's: those go through curve_redone(). Left to the caller, so that a loop over many vectors has one
+// branch for several of them.
+[[gnu::always_inline]] inline __m512 curve_units(const CurveRegisters& c, __m512 v, __mmask16& unsure) {
   // Bounds first: a NaN passes, and is then redone.
   const __m512 below = _mm512_min_ps(c.high, v), held = _mm512_max_ps(c.low, below);
   const __m512 u = _mm512_fmadd_ps(held, c.step_inverse, c.offset);
   const __m512i i = _mm512_cvtps_epi32(u);
-  const __m512 x = _mm512_reduce_ps(u, 0);
-  __m512 t = _mm512_permutex2var_ps(c.first[4], i, c.second[4]);
+  const __m512 x = _mm512_sub_ps(u, _mm512_cvtepi32_ps(i));
+  __m512 t = _mm512_permutex2var_ps(c.first[CodeCurve::kTerms - 1], i, c.second[CodeCurve::kTerms - 1]);
 #pragma GCC unroll 4
-  for (int k = 3; k >= 0; --k) t = _mm512_fmadd_ps(t, x, _mm512_permutex2var_ps(c.first[k], i, c.second[k]));
+  for (int k = CodeCurve::kTerms - 2; k >= 0; --k)
+    t = _mm512_fmadd_ps(t, x, _mm512_permutex2var_ps(c.first[k], i, c.second[k]));
   t = _mm512_fmadd_ps(_mm512_sub_ps(v, below), c.slope, t);
   const __m512 distance = _mm512_abs_ps(_mm512_reduce_ps(t, 0));
-  const __mmask16 unsure = _mm512_cmp_ps_mask(distance, c.safe_distance, _CMP_NLE_UQ);
-  if (__builtin_expect(unsure != 0, 0)) return curve_redone(e, v, t, unsure);
+  unsure = static_cast<__mmask16>(_mm512_cmp_ps_mask(distance, c.safe_distance, _CMP_NLE_UQ) |
+                                  _mm512_cmp_ps_mask(v, c.known_from, _CMP_LT_OQ));
   return t;
 }
 

@@ -24,6 +24,7 @@ Epilogue smooth(Activation activation, float inverse_scale, int32_t zero_point) 
 // Where the curve says that it is sure, its code is the definition's; counts how often it is not.
 void expect_same_codes(const Epilogue& e, float v, int64_t& unsure) {
   const float t = e.curve->units(v);
+  if (v < e.curve->known_from) return;
   if (!(std::abs(t - std::nearbyintf(t)) <= e.curve->safe_distance)) {
     ++unsure;
     return;
@@ -66,6 +67,22 @@ TEST(CodeCurve, IsTheDefinitionsOrNoneForTinyScales) {
         expect_same_codes(e, v, unsure);
         expect_same_codes(e, -v, unsure);
       }
+    }
+  }
+}
+
+// Codes so fine that they end long before the function turns back to 0 on the left.
+TEST(CodeCurve, KnowsANarrowRange) {
+  for (const Activation activation : {Activation::Silu, Activation::Gelu, Activation::Mish}) {
+    for (const float inverse_scale : {2000.0f, 1e5f}) {
+      const Epilogue e = smooth(activation, inverse_scale, 100);
+      ASSERT_NE(e.curve, nullptr) << name(activation) << " " << inverse_scale;
+      EXPECT_GT(e.curve->safe_distance, 0.498f) << name(activation) << " " << inverse_scale;
+      EXPECT_TRUE(std::isinf(e.curve->known_from) || finish_code(e, e.curve->known_from * 1.01f) == 0);
+      int64_t unsure = 0;
+      for (int step = -30000; step <= 30000; ++step)
+        expect_same_codes(e, static_cast<float>(step) * 0.02f / inverse_scale, unsure);
+      EXPECT_LT(unsure, 300);
     }
   }
 }

@@ -204,17 +204,25 @@ template <int V>
   for (int p = 0; p < pixels; ++p, values += 16 * V) {
     const int64_t pixel = first_pixel + p;
     __m512i r[V], q[V];
+    __m512 v[V], t[V];
+    __mmask16 unsure[V], any = 0;
     const bool residual = e.residual != Code::None;
     if (residual) load_residual<V>(a.residual + pixel * a.residual_stride, lanes, c.residual_flip, r);
 #pragma GCC unroll 4
     for (int i = 0; i < V; ++i) {
-      __m512 v = _mm512_load_ps(values + 16 * i);
+      v[i] = _mm512_load_ps(values + 16 * i);
       if (residual) {
-        v = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(r[i], c.residual_zero_point)),
-                            c.residual_multiplier, v);
+        v[i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(r[i], c.residual_zero_point)),
+                               c.residual_multiplier, v[i]);
       }
-      q[i] = _mm512_cvtps_epi32(_mm512_min_ps(curve_units(e, curve, v), c.high));
+      t[i] = curve_units(curve, v[i], unsure[i]);
+      any |= unsure[i];
     }
+    if (__builtin_expect(any != 0, 0)) {
+      for (int i = 0; i < V; ++i) t[i] = curve_redone(e, v[i], t[i], unsure[i]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < V; ++i) q[i] = _mm512_cvtps_epi32(_mm512_min_ps(t[i], c.high));
     store_codes<V>(c, q, lanes, a.y + pixel * a.y_stride);
   }
 }
