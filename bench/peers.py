@@ -123,8 +123,8 @@ class Files:
 
     def plan(self, file, batch, threads):
         def make(path):
-            # The timing cache and the plan belong to this program and machine: never kept between runs.
-            kvant(self.program, "build", file, "--batch", batch, "--threads", threads, "--tune", "-o", path)
+            kvant(self.program, "build", file, "--batch", batch, "--threads", threads, "--timing-cache", self.at(".timings"),
+                  "-o", path)
         path = self.at(f".{os.path.basename(file)}.{batch}.{threads}.plan")
         make(path)
         return path
@@ -270,7 +270,7 @@ def write(path, rows):
     order = {name: i for i, name in enumerate(NETWORKS)}
     rows.sort(key=lambda r: (r["batch"], r["threads"], order.get(r["network"], len(order)), r["network"]))
     result = {"machine": f"{cpu_name()}, {os.cpu_count()} cores", "date": time.strftime("%Y-%m-%d"),
-              "onnxruntime": ort.__version__, "openvino": openvino.__version__ if openvino else None, "rows": rows}
+              "onnxruntime": ort.__version__, "openvino": openvino.__version__.split("-")[0] if openvino else None, "rows": rows}
     with open(path, "w") as file:
         json.dump(result, file, indent=1)
         file.write("\n")
