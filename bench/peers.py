@@ -301,6 +301,22 @@ def markdown(result):
     return text
 
 
+def short_markdown(result):
+    """The README's table: INT8 against INT8, and what quantization gains."""
+    names = ["onnxruntime int8", "openvino int8", "kvant float"]
+    text = "| network | batch | threads | kvant INT8 ms | of peak | onnxruntime INT8 | OpenVINO INT8 | kvant float |\n"
+    text += "|---|--:|--:|--:|--:|--:|--:|--:|\n"
+    for row in result["rows"]:
+        entries = row["contenders"]
+        best = [n for n in ("onnxruntime int8", "onnxruntime int8 dynamic") if "median" in entries.get(n, {})]
+        if best:
+            entries["onnxruntime int8"] = entries[min(best, key=lambda n: entries[n]["median"])]
+        ours = entries.get(OURS, {})
+        text += f"| {row['network']} | {row['batch']} | {row['threads']} | {ours.get('median', 0):.2f} | {100 * ours.get('efficiency', 0):.0f} % | "
+        text += " | ".join(cell(entries.get(n), False) for n in names) + " |\n"
+    return text
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("kvant")
@@ -312,8 +328,12 @@ def main():
     parser.add_argument("--only", type=lambda text: text.split(","), help="contenders by name")
     parser.add_argument("--folder", help="keep the files here")
     parser.add_argument("--prepare", action="store_true")
+    parser.add_argument("--show", action="store_true", help="print the README's table of --out, measure nothing")
     parser.add_argument("--out", default="bench/results/peers.json")
     args = parser.parse_args()
+    if args.show:
+        with open(args.out) as file:
+            return print(short_markdown(json.load(file)))
     with tempfile.TemporaryDirectory(prefix="kvant-bench-") as scratch:
         folder = args.folder or scratch
         os.makedirs(folder, exist_ok=True)

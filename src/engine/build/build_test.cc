@@ -127,6 +127,25 @@ TEST(Building, KeepsTheNamesOfEqualNodesThatAreWatched) {
   EXPECT_THAT(engine.watchable(), testing::IsSupersetOf({"a", "b"}));
 }
 
+// Chains of blocks with shortcuts: the arena is hardly more than what must be there at once.
+TEST(Building, TakesLittleMoreMemoryThanIsAliveAtOnce) {
+  std::string text = unary("a0", "Relu", "x");
+  for (int i = 0; i < 6; ++i) {
+    const std::string a = "a" + std::to_string(i), b = "b" + std::to_string(i),
+                      c = "a" + std::to_string(i + 1);
+    text += unary(b, "Relu", a) + binary(c, "Add", a, b);
+  }
+  const EvaluatingBackend backend;
+  const Plan plan = build(typed(graph_text(text + unary("y", "Softmax", "a6"), "y")), ops::standard(),
+                          std::vector<const Backend*>{&backend});
+  std::vector<size_t> alive(plan.steps.size(), 0);
+  for (const auto& [id, range] : live_ranges(plan)) {
+    for (size_t i = range.first; i <= range.last; ++i) alive[i] += value_bytes(plan.graph, id);
+  }
+  EXPECT_GT(plan.arena_bytes, 0u);
+  EXPECT_LE(static_cast<double>(plan.arena_bytes), 1.2 * static_cast<double>(std::ranges::max(alive)));
+}
+
 TEST(Building, RefusesUnknownNames) {
   const EvaluatingBackend backend;
   const std::string text = graph_text(unary("r", "Relu", "x"), "r");

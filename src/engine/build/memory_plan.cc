@@ -32,23 +32,35 @@ size_t best_offset(const Block& block, const std::vector<Block>& placed) {
   return best == std::numeric_limits<size_t>::max() ? end : best;
 }
 
+// Places blocks one after the other; returns the bytes that they take.
+size_t place(std::vector<Block>& blocks) {
+  std::vector<Block> placed;
+  size_t bytes = 0;
+  for (Block& block : blocks) {
+    block.offset = best_offset(block, placed);
+    bytes = std::max(bytes, block.offset + block.bytes);
+    placed.push_back(block);
+  }
+  return bytes;
+}
+
 }  // namespace
 
 void plan_memory(Plan& plan) {
-  plan.offsets.assign(plan.graph.value_capacity(), kNoOffset);
-  plan.arena_bytes = 0;
-  std::vector<Block> blocks, placed;
+  std::vector<Block> blocks;
   for (const auto& [id, range] : live_ranges(plan)) {
     const size_t bytes = (value_bytes(plan.graph, id) + kAlignment - 1) / kAlignment * kAlignment;
     blocks.push_back({id, bytes, range});
   }
-  std::ranges::stable_sort(blocks, std::greater<>(), &Block::bytes);
-  for (Block& block : blocks) {
-    block.offset = best_offset(block, placed);
+  // Largest first is best for most networks, in the order of their making for some.
+  std::ranges::stable_sort(blocks, {}, [](const Block& block) { return block.live.first; });
+  std::vector<Block> by_size = blocks;
+  std::ranges::stable_sort(by_size, std::greater<>(), &Block::bytes);
+  const size_t size_bytes = place(by_size), time_bytes = place(blocks);
+  plan.arena_bytes = std::min(size_bytes, time_bytes);
+  plan.offsets.assign(plan.graph.value_capacity(), kNoOffset);
+  for (const Block& block : size_bytes <= time_bytes ? by_size : blocks)
     plan.offsets[static_cast<size_t>(block.value)] = static_cast<int64_t>(block.offset);
-    plan.arena_bytes = std::max(plan.arena_bytes, block.offset + block.bytes);
-    placed.push_back(block);
-  }
 }
 
 }  // namespace kvant::engine
