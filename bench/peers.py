@@ -51,11 +51,11 @@ def kvant(program, *arguments):
 
 
 def guarded(fn, *arguments):
-    """The result of fn, or the first line of what went wrong as a string."""
+    """The result of fn, or what went wrong as a string."""
     try:
         return fn(*arguments)
     except Exception as error:  # peers raise anything
-        return "failed: " + (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        return "failed: " + (" ".join(str(error).split()) or type(error).__name__)[:300]
 
 
 class Reader(CalibrationDataReader):
@@ -195,6 +195,16 @@ class OpenVino:
         return time_calls(self.request.infer, seconds)
 
 
+class OpenVinoInt8(OpenVino):
+    """The file that is given or, where OpenVINO refuses that, kvant's."""
+
+    def __init__(self, files, file, batch, threads):
+        try:
+            super().__init__(files, file, batch, threads)
+        except RuntimeError:
+            super().__init__(files, files.ours, batch, threads)
+
+
 class OpenVinoFloat(OpenVino):
     precision = "f32"
 
@@ -202,7 +212,7 @@ class OpenVinoFloat(OpenVino):
 def contenders(files):
     """Name -> (class, function that gives its file)."""
     table = {"kvant int8": (Plan, files.ours), "kvant int8 on onnxruntime's file": (Plan, files.static),
-             "onnxruntime int8": (OnnxRuntime, files.static), "openvino int8": (OpenVino, files.static),
+             "onnxruntime int8": (OnnxRuntime, files.static), "openvino int8": (OpenVinoInt8, files.static),
              "kvant float": (Plan, files.float), "onnxruntime float": (OnnxRuntime, files.float),
              "openvino float": (OpenVinoFloat, files.float), "openvino bfloat16": (OpenVino, files.float),
              "onnxruntime on kvant's file": (OnnxRuntime, files.ours)}
@@ -277,12 +287,12 @@ def write(path, rows):
     return result
 
 
-def cell(entry, ours):
+def cell(entry, ours, best=False):
     if entry is None:
         return "-"
     if "failed" in entry:
         return "failed"
-    return f"{entry['median']:.2f}" + ("" if ours else f" ({entry.get('ratio_to_kvant_int8', 0):.2f}x)")
+    return f"{entry['median']:.2f}" + (f" / {entry['min']:.2f}" if best else "") + ("" if ours else f" ({entry.get('ratio_to_kvant_int8', 0):.2f}x)")
 
 
 def markdown(result):
@@ -312,8 +322,8 @@ def short_markdown(result):
         if best:
             entries["onnxruntime int8"] = entries[min(best, key=lambda n: entries[n]["median"])]
         ours = entries.get(OURS, {})
-        text += f"| {row['network']} | {row['batch']} | {row['threads']} | {ours.get('median', 0):.2f} | {100 * ours.get('efficiency', 0):.0f} % | "
-        text += " | ".join(cell(entries.get(n), False) for n in names) + " |\n"
+        text += f"| {row['network']} | {row['batch']} | {row['threads']} | {ours.get('median', 0):.2f} / {ours.get('min', 0):.2f} | {100 * ours.get('efficiency', 0):.0f} % | "
+        text += " | ".join(cell(entries.get(n), False, True) for n in names) + " |\n"
     return text
 
 
