@@ -37,13 +37,20 @@ except ImportError:
 NETWORKS = ["resnet50-v1", "resnet50-v1.5", "resnet101-v1.5", "keras-mobilenet-v1", "mobilenet-v2", "tf-efficientnet-b0",
             "tf-efficientnet-b3", "keras-inception-v3", "squeezenet1.1", "deit-tiny"]
 OURS = "kvant int8"
+CORES = os.sched_getaffinity(0)
 
 
 class Failed(Exception):
     pass
 
 
+def all_cores():
+    """OpenVINO holds the thread that calls it to one core, which later calls and child processes would inherit."""
+    os.sched_setaffinity(0, CORES)
+
+
 def kvant(program, *arguments):
+    all_cores()
     done = subprocess.run([program, *map(str, arguments), "--json", "--quiet"], capture_output=True, text=True)
     if done.returncode != 0:
         raise Failed((done.stderr.strip().splitlines() or ["no message"])[-1])
@@ -136,6 +143,7 @@ class Files:
 
 def time_calls(call, seconds):
     """Median, min and p10 in ms of at least 3 calls within about `seconds`."""
+    all_cores()
     times = []
     call()
     end = time.perf_counter() + 1.2 * seconds
@@ -234,6 +242,7 @@ def bench_network(files, batch, threads, args):
     for name, (kind, file) in contenders(files).items():
         if args.only and name not in args.only:
             continue
+        all_cores()
         ready[name] = guarded(kind, files, file, batch, threads)
     failed = {name: one.removeprefix("failed: ") for name, one in ready.items() if isinstance(one, str)}
     samples = {name: [] for name, one in ready.items() if name not in failed}
