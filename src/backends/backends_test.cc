@@ -228,6 +228,11 @@ void expect_parts(ir::Attributes attributes, std::vector<Tensor> operands, size_
   EXPECT_EQ(results, expected);
 }
 
+// An input without elements has no memory, and is no absent one.
+TEST(ReferenceBackend, TakesEmptyInputs) {
+  expect_reference(OneNode("CastLike", {}, {reals({3}, 1), Tensor(DType::Int32, {0})}, {}, {0, 1}), false);
+}
+
 TEST(CpuBackend, MovesElements) {
   for (const DType dtype : {DType::UInt8, DType::Int32, DType::Int64}) {
     const Tensor x = codes(dtype, {2, 12, 9, 10}, 1);

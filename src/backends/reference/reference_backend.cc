@@ -39,7 +39,7 @@ class ReferenceStep final : public engine::Step {
     for (size_t i = 0; i < values.size(); ++i) {
       if (constants_[i]) {
         inputs[i] = &*constants_[i];
-      } else if (i < args.inputs.size() && args.inputs[i] != nullptr) {
+      } else if (node_.inputs[i] != ir::kNone) {  // one without elements may lie nowhere
         values[i] = Tensor(inputs_[i].dtype, *inputs_[i].shape);
         if (values[i].byte_size() > 0)
           std::memcpy(values[i].mutable_raw(), args.inputs[i], values[i].byte_size());
