@@ -15,8 +15,8 @@
 
 namespace kvant::engine {
 
-// Keeps the calling thread on core number `index` (modulo) of those that the process may use. For measurements; threads
-// that it makes later inherit it.
+// Keeps the calling thread on core number `index` (modulo) of those that the process may use. For
+// measurements; threads that it makes later inherit it.
 void pin_this_thread(int index);
 
 class SpinningTeam final : public Team {
