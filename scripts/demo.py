@@ -17,9 +17,9 @@ import time
 
 DATA = "idx:/usr/share/datasets/fashion-mnist"
 SHORT = os.environ.get("DEMO") == "short"
-# Full: every image. Short: enough to see every step work.
-FULL_PLAN = dict(train="all", test="all", epochs=4, qat_epochs=1, qat4_epochs=1, compare=1000, iterations=300, rounds=3)
-SHORT_PLAN = dict(train="6000", test="1000", epochs=2, qat_epochs=1, qat4_epochs=1, compare=64, iterations=50, rounds=1)
+# Full: every image in training, half of them in fine-tuning. Short: enough to see every step work.
+FULL_PLAN = dict(train="all", test="all", epochs=4, qat="30000", qat_epochs=1, qat4_epochs=1, compare=1000, iterations=300, rounds=3)
+SHORT_PLAN = dict(train="6000", test="1000", epochs=2, qat="6000", qat_epochs=1, qat4_epochs=1, compare=64, iterations=50, rounds=1)
 PLAN = SHORT_PLAN if SHORT else FULL_PLAN
 
 
@@ -59,7 +59,7 @@ class Demo:
 
     def fine_tune(self, model, name, epochs, rate, *more):
         out = self.path(name)
-        self.run("train", model, "--data", DATA + "#train", "--samples", PLAN["train"], "--holdout", "0.02",
+        self.run("train", model, "--data", DATA + "#train", "--samples", PLAN["qat"], "--holdout", "0.02",
                  "--epochs", str(epochs), "--lr", rate, "--flip", *more, "-o", out)
         return out
 
