@@ -30,27 +30,22 @@ static_assert(offsetof(Rounding, residual_zero_point) == 20 && offsetof(Rounding
 // rounded.
 template <int M, int V>
 KVANT_INLINE void run_loop(const TileArgs& args, __m512i (&out)[28]) {
-#define KVANT_SUM(i) register __m512i s##i asm("zmm" #i);
+#define KVANT_SUM(i) register __m512i s##i asm("zmm" #i)
 #define KVANT_OUT(i) "=v"(s##i)
-  KVANT_SUM(0)
-  KVANT_SUM(1)
-  KVANT_SUM(2)
-  KVANT_SUM(3)
-  KVANT_SUM(4)
-  KVANT_SUM(5)
-  KVANT_SUM(6)
-  KVANT_SUM(7) KVANT_SUM(8) KVANT_SUM(9) KVANT_SUM(10) KVANT_SUM(11) KVANT_SUM(12) KVANT_SUM(13) KVANT_SUM(14)
-      KVANT_SUM(15) KVANT_SUM(16) KVANT_SUM(17) KVANT_SUM(18) KVANT_SUM(19) KVANT_SUM(20) KVANT_SUM(21)
-          KVANT_SUM(22) KVANT_SUM(23) KVANT_SUM(24) KVANT_SUM(25) KVANT_SUM(26) KVANT_SUM(27) asm volatile(
-              ".intel_syntax noprefix\n.altmacro\nkvant_tile %c[size]\n.noaltmacro\n.att_syntax prefix\n"
-              : KVANT_OUT(0), KVANT_OUT(1), KVANT_OUT(2), KVANT_OUT(3), KVANT_OUT(4), KVANT_OUT(5),
-                KVANT_OUT(6), KVANT_OUT(7), KVANT_OUT(8), KVANT_OUT(9), KVANT_OUT(10), KVANT_OUT(11),
-                KVANT_OUT(12), KVANT_OUT(13), KVANT_OUT(14), KVANT_OUT(15), KVANT_OUT(16), KVANT_OUT(17),
-                KVANT_OUT(18), KVANT_OUT(19), KVANT_OUT(20), KVANT_OUT(21), KVANT_OUT(22), KVANT_OUT(23),
-                KVANT_OUT(24), KVANT_OUT(25), KVANT_OUT(26), KVANT_OUT(27)
-              : "D"(&args), [size] "i"(16 * M + V)
-              : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-                "xmm28", "xmm29", "xmm30", "xmm31", "k1", "memory", "cc");
+  // clang-format off
+  KVANT_SUM(0); KVANT_SUM(1); KVANT_SUM(2); KVANT_SUM(3); KVANT_SUM(4); KVANT_SUM(5); KVANT_SUM(6); KVANT_SUM(7); KVANT_SUM(8); KVANT_SUM(9);
+  KVANT_SUM(10); KVANT_SUM(11); KVANT_SUM(12); KVANT_SUM(13); KVANT_SUM(14); KVANT_SUM(15); KVANT_SUM(16); KVANT_SUM(17); KVANT_SUM(18); KVANT_SUM(19);
+  KVANT_SUM(20); KVANT_SUM(21); KVANT_SUM(22); KVANT_SUM(23); KVANT_SUM(24); KVANT_SUM(25); KVANT_SUM(26); KVANT_SUM(27);
+  // clang-format on
+  asm volatile(".intel_syntax noprefix\n.altmacro\nkvant_tile %c[size]\n.noaltmacro\n.att_syntax prefix\n"
+               : KVANT_OUT(0), KVANT_OUT(1), KVANT_OUT(2), KVANT_OUT(3), KVANT_OUT(4), KVANT_OUT(5),
+                 KVANT_OUT(6), KVANT_OUT(7), KVANT_OUT(8), KVANT_OUT(9), KVANT_OUT(10), KVANT_OUT(11),
+                 KVANT_OUT(12), KVANT_OUT(13), KVANT_OUT(14), KVANT_OUT(15), KVANT_OUT(16), KVANT_OUT(17),
+                 KVANT_OUT(18), KVANT_OUT(19), KVANT_OUT(20), KVANT_OUT(21), KVANT_OUT(22), KVANT_OUT(23),
+                 KVANT_OUT(24), KVANT_OUT(25), KVANT_OUT(26), KVANT_OUT(27)
+               : "D"(&args), [size] "i"(16 * M + V)
+               : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+                 "xmm28", "xmm29", "xmm30", "xmm31", "k1", "memory", "cc");
   const __m512i all[28] = {s0,  s1,  s2,  s3,  s4,  s5,  s6,  s7,  s8,  s9,  s10, s11, s12, s13,
                            s14, s15, s16, s17, s18, s19, s20, s21, s22, s23, s24, s25, s26, s27};
 #pragma GCC unroll 28
