@@ -49,6 +49,9 @@ def text(rows, networks, order):
             continue
         cells = [percent(base["top1"])] + [cell(rows.get(f"{name}/{key}"), base["top1"]) for key in order[1:]]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    missing = [name for name in networks if f"{name}/float" not in rows]
+    if missing:
+        lines += ["", "Not measured yet: " + ", ".join(missing) + "."]
     repairs = [(name, rows[f"{name}/repair"]) for name in networks if rows.get(f"{name}/repair", {}).get("adjust")]
     if repairs:
         lines += ["", "## What repair did", "", "Error of the model's output on held-out calibration images, before and after each step.", "",
