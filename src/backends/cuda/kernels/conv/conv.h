@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Integer convolution of channels-last codes (QConv; QGemm is the case h = 1, w = rows, c = K, k = N of a 1x1
+// window): dense, grouped, depthwise, stems. Every tactic gives the same bytes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backends/cuda/kernels/epilogue.h"
+#include "backends/cuda/kernels/launch.h"
+
+namespace kvant::backends::cuda {
+
+// x is [n,h,w,c], y is [n,ho,wo,k], weights are [k,kh,kw,c/group].
+struct ConvShape {
+  int64_t n = 1, h = 1, w = 1, c = 1, k = 1;
+  int64_t kh = 1, kw = 1, stride_h = 1, stride_w = 1;
+  int64_t top = 0, left = 0;  // padding before; what comes after follows from ho and wo
+  int64_t dilation_h = 1, dilation_w = 1, group = 1;
+  int64_t ho = 1, wo = 1;
+
+  int64_t group_c() const { return c / group; }
+  int64_t group_k() const { return k / group; }
+  bool depthwise() const { return group == c && group == k && group > 1; }
+  bool pointwise() const { return kh == 1 && kw == 1; }
+};
+
+struct ConvDesc {
+  ConvShape shape;
+  bool x_signed = false;     // codes of x are i8
+  int32_t x_zero_point = 0;  // within the range of x's codes
+  Epilogue epilogue;
+  // Elements from one pixel to the next; 0: as many as channels. A result with a larger pitch is written
+  // into a slice of a wider tensor (Concat in place); multiples of 16 are the fastest.
+  int64_t x_pitch = 0, y_pitch = 0, residual_pitch = 0;
+};
+
+// As in the graph; host pointers.
+struct ConvWeights {
+  const int8_t* w;
+  const float* multiplier;  // [k]
+  const float* bias;        // [k]
+};
+
+// Device addresses. Tensors start at multiples of 16 bytes unless a pitch says that they are slices, then at
+// multiples of the element size; `packed` at a multiple of 256.
+struct ConvPointers {
+  const void* packed = nullptr;
+  const void* x = nullptr;
+  const void* residual = nullptr;  // nullptr when there is none
+  void* y = nullptr;
+};
+
+// Tactics that can run it on compute capability `sm` (80, 90...), the likely best first by a cost model.
+// Empty: none, and `why` says which constraint failed.
+std::vector<std::string> conv_tactics(const ConvDesc& desc, int sm, std::string& why);
+
+// Constants as the tactic reads them: weights, multipliers, biases, corrections for the zero point, the
+// table of the activation. Fails (Error) on an unknown tactic or one that cannot run it.
+size_t conv_packed_bytes(const ConvDesc& desc, std::string_view tactic);
+void pack_conv(const ConvDesc& desc, std::string_view tactic, const ConvWeights& weights, std::byte* packed);
+
+// The one kernel that computes it.
+Launch conv_launch(const ConvDesc& desc, std::string_view tactic, const ConvPointers& pointers);
+
+}  // namespace kvant::backends::cuda
