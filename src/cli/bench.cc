@@ -135,8 +135,8 @@ Result run_torch(const Flags& flags) {
   train::TorchRunner runner(graph, threads_of(flags));
   const std::vector<Tensor> inputs = inputs_of(graph, graph.inputs().size(), flags);
   Samples samples;
-  samples.ms = runner.bench(inputs, static_cast<int>(flags.integer("iterations", 1, 10'000'000)),
-                            static_cast<int>(flags.integer("warmup", 0, 10'000'000)));
+  const SamplingOptions sampling = sampling_of(flags);
+  samples.ms = runner.bench(inputs, static_cast<int>(sampling.iterations), static_cast<int>(sampling.warmup));
   std::ranges::sort(samples.ms);
   return describe(flags, samples, batch, threads_of(flags), ir::count_macs(graph).value_or(0));
 }

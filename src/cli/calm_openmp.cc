@@ -4,12 +4,20 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
+#include <system_error>
 
 namespace kvant::cli {
 
 void calm_openmp(char** arguments) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
-  if (setenv("GOMP_SPINCOUNT", "2000", 1) == 0) execv("/proc/self/exe", arguments);
+  if (setenv("GOMP_SPINCOUNT", "2000", 1) != 0) return;
+  // By its path, so that ps and top show the program's name; that way fails when the file was replaced
+  // meanwhile.
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (!error) execv(program.c_str(), arguments);
+  execv("/proc/self/exe", arguments);
 }
 
 }  // namespace kvant::cli

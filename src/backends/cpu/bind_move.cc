@@ -7,6 +7,7 @@
 
 #include "backends/cpu/operands.h"
 #include "ops/ops.h"
+#include "ops/strided_copy.h"
 
 namespace kvant::backends::cpu {
 namespace {
@@ -131,16 +132,7 @@ std::unique_ptr<engine::Step> move_load(const engine::NodeView& view, std::strin
   const Operands operands(view, std::move(packed));
   return function_step(
       [map = move_map(view, operands), width = size_of(operands.dtype(0))](const engine::RunArgs& args) {
-        switch (width) {
-          case 1:
-            return copy_runs<uint8_t>(map, args);
-          case 2:
-            return copy_runs<uint16_t>(map, args);
-          case 4:
-            return copy_runs<uint32_t>(map, args);
-          default:
-            return copy_runs<uint64_t>(map, args);
-        }
+        ops::visit_word(width, [&]<class Word>() { copy_runs<Word>(map, args); });
       });
 }
 

@@ -267,11 +267,11 @@ std::unique_ptr<engine::Step> load(const engine::NodeView& view, std::string_vie
   require(view, tactic == tactic_of(view), fmt::format("unknown tactic '{}'", tactic));
   Operands operands(view, std::move(packed));
   const FloatDesc d = describe(view, operands);
-  require(view, view.threads >= 1 && view.threads <= 1024, "the plan's number of threads is absurd");
+  const int threads = threads_of(view);
   require(view, operands.constant(0) == nullptr && operands.constant(kResidual) == nullptr,
           "x or residual is constant");
   return translated(view, [&]() -> std::unique_ptr<engine::Step> {
-    return std::make_unique<OneDnnStep>(d, *operands.constant(kWeight), operands.take(kBias), view.threads);
+    return std::make_unique<OneDnnStep>(d, *operands.constant(kWeight), operands.take(kBias), threads);
   });
 }
 

@@ -188,11 +188,11 @@ template <Describe describe>
 std::unique_ptr<engine::Step> load(const engine::NodeView& view, std::string_view tactic,
                                    std::vector<Tensor> packed) {
   require(view, tactic == kTactic, fmt::format("unknown tactic '{}'", tactic));
-  require(view, view.threads >= 1 && view.threads <= 1024, "the plan's number of threads is absurd");
+  const int threads = threads_of(view);
   Operands operands(view, std::move(packed));
   return translated(view, [&]() -> std::unique_ptr<engine::Step> {
-    omp_set_num_threads(view.threads);
-    return std::make_unique<PrimitiveStep>(describe(view, operands), operands, view.threads);
+    omp_set_num_threads(threads);
+    return std::make_unique<PrimitiveStep>(describe(view, operands), operands, threads);
   });
 }
 

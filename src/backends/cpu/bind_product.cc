@@ -10,6 +10,8 @@
 namespace kvant::backends::cpu {
 namespace {
 
+constexpr std::string_view kProductPrefix = "qmatmul";
+
 struct Batched {
   ProductDesc desc;
   Shape leading;  // dimensions of the matrices
@@ -80,21 +82,7 @@ Batched describe_product(const engine::NodeView& view) {
 
 std::vector<std::string> product_tactics(const engine::NodeView& view, std::string&) {
   describe_product(view);
-  std::vector<std::string> names;
-  for (const ProductKernels& k : product_kernels()) {
-    if (supports(k.isa)) names.push_back(fmt::format("qmatmul_{}", k.name));
-  }
-  return names;
-}
-
-const ProductKernels& product_kernels_of(const engine::NodeView& view, std::string_view tactic) {
-  for (const ProductKernels& k : product_kernels()) {
-    if (tactic != fmt::format("qmatmul_{}", k.name)) continue;
-    require(view, supports(k.isa),
-            fmt::format("tactic '{}' needs {}, which this CPU does not offer", tactic, name(k.isa)));
-    return k;
-  }
-  fail("cpu: {}: unknown tactic '{}'", view.node.op, tactic);
+  return isa_tactics(product_kernels(), kProductPrefix);
 }
 
 // Where matrix `index` of the leading dimensions begins.
@@ -108,12 +96,12 @@ std::unique_ptr<engine::Step> product_load(const engine::NodeView& view, std::st
                                            std::vector<Tensor> packed) {
   require_packed(view, packed, 0);
   const Batched p = describe_product(view);
-  const ProductKernels& k = product_kernels_of(view, tactic);
-  require(view, view.threads >= 1 && view.threads <= 1024, "the plan's number of threads is absurd");
+  const ProductKernels& k = kernels_of(view, product_kernels(), kProductPrefix, tactic);
+  const int threads = threads_of(view);
   const size_t packed_bytes = k.packed_bytes(p.desc), scratch_bytes = packed_bytes + k.scratch_bytes(p.desc);
   const int64_t matrices = element_count(p.leading);
   return function_step(
-      [=, &k, threads = view.threads](const engine::RunArgs& args) {
+      [=, &k](const engine::RunArgs& args) {
         spread(args.team, threads, [&](int thread, int used) {
           std::byte* scratch = args.scratch + static_cast<size_t>(thread) * scratch_bytes;
           const size_t row = p.a_steps.size() - 2, column = row + 1;
@@ -137,7 +125,7 @@ std::unique_ptr<engine::Step> product_load(const engine::NodeView& view, std::st
           }
         });
       },
-      scratch_bytes * static_cast<size_t>(view.threads));
+      scratch_bytes * static_cast<size_t>(threads));
 }
 
 std::vector<Tensor> no_constants(const engine::NodeView&, std::string_view) { return {}; }

@@ -185,8 +185,8 @@ std::unique_ptr<engine::Step> load(const engine::NodeView& view, std::string_vie
   require(view, packed[0].byte_size() == kernel->packed_bytes(desc),
           fmt::format("{} bytes of packed weights where tactic '{}' has {}", packed[0].byte_size(), tactic,
                       kernel->packed_bytes(desc)));
-  require(view, view.threads >= 1 && view.threads <= 1024, "the plan's number of threads is absurd");
-  return std::make_unique<QConvStep>(desc, *kernel, std::move(packed[0]), view.threads);
+  const int threads = threads_of(view);
+  return std::make_unique<QConvStep>(desc, *kernel, std::move(packed[0]), threads);
 }
 
 }  // namespace

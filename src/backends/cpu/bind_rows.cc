@@ -58,32 +58,18 @@ std::string rows_prefix(const engine::NodeView& view) {
 
 std::vector<std::string> rows_tactics(const engine::NodeView& view, std::string&) {
   describe_rows(view, Operands(view));
-  std::vector<std::string> names;
-  for (const RowKernels& k : row_kernels()) {
-    if (supports(k.isa)) names.push_back(fmt::format("{}_{}", rows_prefix(view), k.name));
-  }
-  return names;
-}
-
-const RowKernels& row_kernels_of(const engine::NodeView& view, std::string_view tactic) {
-  for (const RowKernels& k : row_kernels()) {
-    if (tactic != fmt::format("{}_{}", rows_prefix(view), k.name)) continue;
-    require(view, supports(k.isa),
-            fmt::format("tactic '{}' needs {}, which this CPU does not offer", tactic, name(k.isa)));
-    return k;
-  }
-  fail("cpu: {}: unknown tactic '{}'", view.node.op, tactic);
+  return isa_tactics(row_kernels(), rows_prefix(view));
 }
 
 std::unique_ptr<engine::Step> rows_load(const engine::NodeView& view, std::string_view tactic,
                                         std::vector<Tensor> packed) {
   Operands operands(view, std::move(packed));
   const Rows rows = describe_rows(view, operands);
-  const RowKernels& k = row_kernels_of(view, tactic);
-  require(view, view.threads >= 1 && view.threads <= 1024, "the plan's number of threads is absurd");
+  const RowKernels& k = kernels_of(view, row_kernels(), rows_prefix(view), tactic);
+  const int threads = threads_of(view);
   const size_t row_scratch = static_cast<size_t>((rows.length * 4 + 63) / 64 * 64);
   return function_step(
-      [=, &k, threads = view.threads, gain = operands.take(1), bias = operands.take(2),
+      [=, &k, gain = operands.take(1), bias = operands.take(2),
        has_bias = operands.has(2)](const engine::RunArgs& args) {
         const auto* x = reinterpret_cast<const float*>(args.inputs[0]);
         LayerNormDesc norm{rows.epsilon, nullptr, nullptr, rows.out};
@@ -105,7 +91,7 @@ std::unique_ptr<engine::Step> rows_load(const engine::NodeView& view, std::strin
           }
         });
       },
-      row_scratch * static_cast<size_t>(view.threads));
+      row_scratch * static_cast<size_t>(threads));
 }
 
 // Own kernels where they can, else oneDNN's.

@@ -33,6 +33,8 @@ const Shape& output_shape(const engine::NodeView& view, size_t i = 0);
 void require(const engine::NodeView& view, bool ok, std::string_view what);
 // The node's packed constants must be `count` tensors.
 void require_packed(const engine::NodeView& view, const std::vector<Tensor>& packed, size_t count);
+// The plan's number of threads, for sizes of scratch; fails when it is absurd.
+int threads_of(const engine::NodeView& view);
 
 // Runs fn(thread, threads) over the team, but on no more threads than the plan has scratch for.
 template <class Fn>

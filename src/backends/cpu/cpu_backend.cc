@@ -40,6 +40,11 @@ void require_packed(const engine::NodeView& view, const std::vector<Tensor>& pac
           fmt::format("{} packed constants where {} belong; build the plan anew", packed.size(), count));
 }
 
+int threads_of(const engine::NodeView& view) {
+  require(view, view.threads >= 1 && view.threads <= 1024, "the plan's number of threads is absurd");
+  return view.threads;
+}
+
 }  // namespace cpu
 
 namespace {

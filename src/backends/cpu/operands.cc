@@ -51,22 +51,12 @@ const Shape& Operands::shape(size_t i) const {
 }
 
 std::vector<std::string> isa_tactics(std::string_view prefix) {
-  std::vector<std::string> names;
-  for (const ElementKernels& kernels : element_kernels()) {
-    if (supports(kernels.isa)) names.push_back(fmt::format("{}_{}", prefix, kernels.name));
-  }
-  return names;
+  return isa_tactics(element_kernels(), prefix);
 }
 
 const ElementKernels& kernels_of(const engine::NodeView& view, std::string_view prefix,
                                  std::string_view tactic) {
-  for (const ElementKernels& kernels : element_kernels()) {
-    if (tactic != fmt::format("{}_{}", prefix, kernels.name)) continue;
-    require(view, supports(kernels.isa),
-            fmt::format("tactic '{}' needs {}, which this CPU does not offer", tactic, name(kernels.isa)));
-    return kernels;
-  }
-  fail("cpu: {}: unknown tactic '{}'", view.node.op, tactic);
+  return kernels_of(view, element_kernels(), prefix, tactic);
 }
 
 }  // namespace kvant::backends::cpu

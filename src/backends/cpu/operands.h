@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 
 #include "backends/cpu/binding.h"
 #include "backends/cpu/kernels/elementwise/elementwise.h"
@@ -56,7 +57,28 @@ std::unique_ptr<engine::Step> function_step(Fn fn, size_t scratch = 0) {
   return std::make_unique<FunctionStep<Fn>>(scratch, std::move(fn));
 }
 
-// Tactics "<prefix>_<isa>", one for each instruction set of this CPU, and the way back.
+// Tactics "<prefix>_<name>", one for each set of kernels (a `name` and an `isa`) that this CPU runs, and the
+// way back. kernels_of() fails when there is no such tactic, or none on this CPU.
+template <class Kernels>
+std::vector<std::string> isa_tactics(std::span<const Kernels> all, std::string_view prefix) {
+  std::vector<std::string> names;
+  for (const Kernels& kernels : all) {
+    if (supports(kernels.isa)) names.push_back(fmt::format("{}_{}", prefix, kernels.name));
+  }
+  return names;
+}
+template <class Kernels>
+const Kernels& kernels_of(const engine::NodeView& view, std::span<const Kernels> all, std::string_view prefix,
+                          std::string_view tactic) {
+  for (const Kernels& kernels : all) {
+    if (tactic != fmt::format("{}_{}", prefix, kernels.name)) continue;
+    require(view, supports(kernels.isa),
+            fmt::format("tactic '{}' needs {}, which this CPU does not offer", tactic, name(kernels.isa)));
+    return kernels;
+  }
+  fail("cpu: {}: unknown tactic '{}'", view.node.op, tactic);
+}
+// Those of elementwise functions.
 std::vector<std::string> isa_tactics(std::string_view prefix);
 const ElementKernels& kernels_of(const engine::NodeView& view, std::string_view prefix,
                                  std::string_view tactic);

@@ -64,6 +64,12 @@ void Edit::take_place(ir::ValueId old, ir::ValueId fresh) {
   if (!dims.empty()) graph_.set_dim_names(fresh, dims);
 }
 
+std::vector<ir::NodeId> upwards(const ir::Graph& graph) {
+  std::vector<ir::NodeId> order = graph.topological_order();
+  std::ranges::reverse(order);
+  return order;
+}
+
 ir::NodeId sole_user(const ir::Graph& graph, ir::ValueId id) {
   return id != ir::kNone && graph.use_count(id) == 1 && graph.value(id).uses.size() == 1
              ? graph.value(id).uses[0].node

@@ -39,6 +39,22 @@ class Edit {
   const ir::OpTable& ops_;
 };
 
+// The nodes from the results up: each before the nodes that it reads. Of two producers that meet in one node
+// the later one, which is the longer path, comes first.
+std::vector<ir::NodeId> upwards(const ir::Graph& graph);
+// fn(id) on each node of `order` that is still there. Where it returns true, what nothing reads any more is
+// erased; returns how often it did.
+template <class Fn>
+size_t fuse_each(ir::Graph& graph, const std::vector<ir::NodeId>& order, const Fn& fn) {
+  size_t changes = 0;
+  for (const ir::NodeId id : order) {
+    if (graph.node(id).erased || !fn(id)) continue;
+    graph.erase_dead();
+    ++changes;
+  }
+  return changes;
+}
+
 // The one node that reads `id`, which is no graph output; kNone when there are more or none.
 ir::NodeId sole_user(const ir::Graph& graph, ir::ValueId id);
 // Shape of a value of static type, else nothing.

@@ -14,15 +14,7 @@ class FuseFloat {
   FuseFloat(ir::Graph& graph, const ir::OpTable& ops) : graph_(graph), edit_(graph, ops) {}
 
   size_t run() {
-    size_t changes = 0;
-    std::vector<ir::NodeId> order = graph_.topological_order();
-    std::ranges::reverse(order);
-    for (const ir::NodeId id : order) {
-      if (graph_.node(id).erased || !fuse(id)) continue;
-      graph_.erase_dead();
-      ++changes;
-    }
-    return changes;
+    return fuse_each(graph_, upwards(graph_), [this](ir::NodeId id) { return fuse(id); });
   }
 
  private:

@@ -14,13 +14,8 @@ class FuseProducts {
   FuseProducts(ir::Graph& graph, const ir::OpTable& ops) : graph_(graph), edit_(graph, ops) {}
 
   size_t run() {
-    size_t changes = 0;
-    for (const ir::NodeId id : graph_.topological_order()) {
-      if (graph_.node(id).erased || graph_.node(id).op != "MatMul" || !fuse(id)) continue;
-      graph_.erase_dead();
-      ++changes;
-    }
-    return changes;
+    return fuse_each(graph_, graph_.topological_order(),
+                     [this](ir::NodeId id) { return graph_.node(id).op == "MatMul" && fuse(id); });
   }
 
  private:

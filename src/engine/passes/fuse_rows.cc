@@ -34,13 +34,8 @@ ir::Pass fuse_rows(const LoweringOptions&) {
   return {"fuse-rows", "Q(Softmax|LayerNormalization(x ...)) => QSoftmax|QLayerNormalization(x ...)",
           ir::Exactness::BitExact, [](ir::Graph& graph, const ir::OpTable& ops) {
             Edit edit(graph, ops);
-            size_t changes = 0;
-            for (const ir::NodeId id : graph.topological_order()) {
-              if (graph.node(id).erased || !fuse(edit, id)) continue;
-              graph.erase_dead();
-              ++changes;
-            }
-            return changes;
+            return fuse_each(graph, graph.topological_order(),
+                             [&edit](ir::NodeId id) { return fuse(edit, id); });
           }};
 }
 

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
-
 #include "engine/passes/integer_epilogue.h"
 #include "engine/passes/layout.h"
 #include "engine/passes/pipeline.h"
@@ -13,15 +11,7 @@ class FuseSandwiches {
   FuseSandwiches(ir::Graph& graph, const ir::OpTable& ops) : graph_(graph), edit_(graph, ops) {}
 
   size_t run() {
-    size_t changes = 0;
-    std::vector<ir::NodeId> order = graph_.topological_order();
-    std::ranges::reverse(order);
-    for (const ir::NodeId id : order) {
-      if (graph_.node(id).erased || !fuse(id)) continue;
-      graph_.erase_dead();
-      ++changes;
-    }
-    return changes;
+    return fuse_each(graph_, upwards(graph_), [this](ir::NodeId id) { return fuse(id); });
   }
 
  private:

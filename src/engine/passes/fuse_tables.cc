@@ -23,25 +23,21 @@ class FuseTables {
   FuseTables(ir::Graph& graph, const ir::OpTable& ops) : graph_(graph), ops_(ops), edit_(graph, ops) {}
 
   size_t run() {
-    size_t changes = 0;
-    std::vector<ir::NodeId> order = graph_.topological_order();
-    std::ranges::reverse(order);
-    for (const ir::NodeId id : order) {
-      if (graph_.node(id).erased) continue;
-      const auto params = tensor_quantizer(graph_, id);
-      if (!params) continue;
-      Region region;
-      const ir::ValueId root = graph_.node(id).inputs[0];
-      if (!collect(root, region) || !region.source || !is_closed(region, root, id)) continue;
-      if (static_shape(graph_, root) != static_shape(graph_, region.source->codes)) continue;
-      fuse(id, *params, region, root);
-      graph_.erase_dead();
-      ++changes;
-    }
-    return changes;
+    return fuse_each(graph_, upwards(graph_), [this](ir::NodeId id) { return fuse(id); });
   }
 
  private:
+  bool fuse(ir::NodeId id) {
+    const auto params = tensor_quantizer(graph_, id);
+    if (!params) return false;
+    Region region;
+    const ir::ValueId root = graph_.node(id).inputs[0];
+    if (!collect(root, region) || !region.source || !is_closed(region, root, id)) return false;
+    if (static_shape(graph_, root) != static_shape(graph_, region.source->codes)) return false;
+    make_table(id, *params, region, root);
+    return true;
+  }
+
   bool collect(ir::ValueId id, Region& region) const {
     if (graph_.is_constant(id)) return graph_.constant(id)->size() == 1;
     if (const auto source = dequantized(graph_, id)) {
@@ -101,7 +97,7 @@ class FuseTables {
     return value_of(root);
   }
 
-  void fuse(ir::NodeId id, const QuantParams& params, const Region& region, ir::ValueId root) {
+  void make_table(ir::NodeId id, const QuantParams& params, const Region& region, ir::ValueId root) {
     const std::string name = graph_.node(id).name;
     const Tensor table = quantize(evaluate(region, root).reshaped({256}), params);
     std::vector<ir::NodeId> from = region.nodes;

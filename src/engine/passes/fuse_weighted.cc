@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <map>
 
 #include "base/error.h"
@@ -24,26 +23,23 @@ class FuseWeighted {
   FuseWeighted(ir::Graph& graph, const ir::OpTable& ops) : graph_(graph), edit_(graph, ops) {}
 
   size_t run() {
-    const std::vector<ir::NodeId> order = graph_.topological_order();
-    size_t changes = 0;
-    // Backwards: of two convolutions that meet in an Add the later one, which is the longer path, takes it.
-    for (auto it = order.rbegin(); it != order.rend(); ++it) {
-      const ir::Node& node = graph_.node(*it);
-      if (node.erased || (node.op != "Conv" && node.op != "Gemm" && node.op != "MatMul")) continue;
-      std::string why;
-      const auto weighted = operands(*it, why);
-      if (weighted) {
-        fuse(*it, *weighted);
-        graph_.erase_dead();
-        ++changes;
-      } else {
-        graph_.set_reason(*it, "float: " + why);
-      }
-    }
-    return changes;
+    return fuse_each(graph_, upwards(graph_), [this](ir::NodeId id) { return fuse(id); });
   }
 
  private:
+  bool fuse(ir::NodeId id) {
+    const ir::Node& node = graph_.node(id);
+    if (node.op != "Conv" && node.op != "Gemm" && node.op != "MatMul") return false;
+    std::string why;
+    const auto weighted = operands(id, why);
+    if (weighted) {
+      rewrite(id, *weighted);
+    } else {
+      graph_.set_reason(id, "float: " + why);
+    }
+    return weighted.has_value();
+  }
+
   std::optional<Weighted> operands(ir::NodeId id, std::string& why) {
     const ir::Node& node = graph_.node(id);
     const auto y = static_shape(graph_, node.outputs[0]);
@@ -83,7 +79,7 @@ class FuseWeighted {
 
   // An integer kernel reads its residual from memory that is written before: it must not depend on the kernel
   // itself.
-  void fuse(ir::NodeId id, const Weighted& weighted) {
+  void rewrite(ir::NodeId id, const Weighted& weighted) {
     const std::string op = graph_.node(id).op;
     const std::string name = graph_.node(id).name;
     const Epilogue epilogue = follow_epilogue(graph_, graph_.node(id).outputs[0], weighted.axis, true);

@@ -44,15 +44,8 @@ ir::Pass hoist_scalars(const LoweringOptions&) {
           ir::Exactness::BitExact, [](ir::Graph& graph, const ir::OpTable& ops) {
             Edit edit(graph, ops);
             size_t changes = 0;
-            for (bool again = true; again;) {
-              again = false;
-              for (const ir::NodeId id : graph.topological_order()) {
-                if (graph.node(id).erased || !hoist(edit, id)) continue;
-                again = true;
-                ++changes;
-              }
-              graph.erase_dead();
-            }
+            const auto at = [&edit](ir::NodeId id) { return hoist(edit, id); };
+            while (const size_t more = fuse_each(graph, graph.topological_order(), at)) changes += more;
             return changes;
           }};
 }

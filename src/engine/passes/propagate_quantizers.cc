@@ -27,9 +27,7 @@ class Propagate {
     }
     graph_.erase_dead();
     // One step back at a time: what DQs it meets may go forward first.
-    std::vector<ir::NodeId> order = graph_.topological_order();
-    std::ranges::reverse(order);
-    for (const ir::NodeId id : order) {
+    for (const ir::NodeId id : upwards(graph_)) {
       if (!graph_.node(id).erased) changes += backward(id);
     }
     graph_.erase_dead();

@@ -6,15 +6,10 @@
 #include <immintrin.h>
 
 #include "backends/cpu/kernels/elementwise/loops.h"
+#include "backends/cpu/kernels/lanes_avx512.h"
 
 namespace kvant::backends::cpu {
 namespace {
-
-#define KVANT_INLINE [[gnu::always_inline]] inline
-
-KVANT_INLINE __mmask16 mask_of(int64_t left) {
-  return static_cast<__mmask16>(left >= 16 ? 0xffffu : (1u << left) - 1u);
-}
 
 // Codes minus zero point.
 KVANT_INLINE __m512i load_codes(const uint8_t* x, __mmask16 mask, bool is_signed, __m512i zero_point) {

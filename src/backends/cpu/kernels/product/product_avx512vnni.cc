@@ -9,12 +9,11 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backends/cpu/kernels/lanes_avx512.h"
 #include "backends/cpu/kernels/product/product.h"
 
 namespace kvant::backends::cpu {
 namespace {
-
-#define KVANT_INLINE [[gnu::always_inline]] inline
 
 constexpr int64_t kColumns = 64;  // of a block: four vectors of sums
 constexpr int kRows = 6;          // of a tile
@@ -123,7 +122,7 @@ KVANT_INLINE int32_t copy_row(const ProductDesc& d, const CodeMatrix& a, int64_t
 KVANT_INLINE void store(const ProductDesc& d, __m512i acc, std::byte* y, int64_t n) {
   const int64_t left = d.n - n;
   if (left <= 0) return;
-  const auto mask = static_cast<__mmask16>(left >= 16 ? 0xffffu : (1u << left) - 1u);
+  const __mmask16 mask = mask_of(left);
   __m512 v = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_set1_ps(d.multiplier));
   if (d.output == Code::F32) {
     _mm512_mask_storeu_ps(reinterpret_cast<float*>(y) + n, mask, v);

@@ -7,8 +7,8 @@
 #include <cstring>
 #include <optional>
 
+#include "backends/cpu/kernels/qconv/packed.h"
 #include "backends/cpu/kernels/qconv/slab.h"
-#include "backends/cpu/kernels/qconv/tiles.h"
 
 namespace kvant::backends::cpu {
 namespace {
@@ -71,21 +71,17 @@ class Blocks {
   int64_t group_ = 0, first_ = 0, weight_offset_ = 0, lane_offset_ = 0;
 };
 
-// The packed constants: weights, then start values, multipliers and biases by lane.
-struct Layout {
-  int64_t blocks = 0, weight_bytes = 0, lanes = 0;
+struct DenseLayout : PackedLayout {
+  int64_t blocks = 0;
 
-  Layout(const DenseTiles& tiles, const QConvDesc& desc) {
+  DenseLayout(const DenseTiles& tiles, const QConvDesc& desc) {
     Blocks walk(tiles, desc);
     for (Block block; walk.next(block);) ++blocks;
     weight_bytes = walk.weight_bytes();
     lanes = walk.lanes();
   }
-  size_t start() const { return static_cast<size_t>(weight_bytes); }
-  size_t multiplier() const { return start() + static_cast<size_t>(lanes) * 4; }
-  size_t bias() const { return multiplier() + static_cast<size_t>(lanes) * 4; }
   // One byte: whether no value of the epilogue comes near the bounds of int32.
-  size_t small() const { return bias() + static_cast<size_t>(lanes) * 4; }
+  size_t small() const { return end(); }
   size_t bytes() const { return small() + 64; }
 };
 
@@ -144,7 +140,7 @@ Share share_of(int64_t count, int thread, int threads) {
 }
 
 // Small maps with many weights: each thread takes its own weights, so that none are read twice.
-bool split_by_blocks(const Layout& layout, const QConvDesc& desc, int threads) {
+bool split_by_blocks(const DenseLayout& layout, const QConvDesc& desc, int threads) {
   const ConvShape& s = desc.shape;
   if (threads == 1 || layout.blocks < threads) return false;
   const int64_t rows = s.n * s.ho;
@@ -249,10 +245,7 @@ class Run {
   }
 
   void set_block(const Block& block) {
-    args_.w = p_.packed + block.weight_offset;
-    args_.start = reinterpret_cast<const int32_t*>(p_.packed + layout_.start()) + block.lane_offset;
-    args_.multiplier = reinterpret_cast<const float*>(p_.packed + layout_.multiplier()) + block.lane_offset;
-    args_.bias = reinterpret_cast<const float*>(p_.packed + layout_.bias()) + block.lane_offset;
+    layout_.point_at(args_, p_.packed, block.weight_offset, block.lane_offset);
     args_.channels = block.channels;
   }
 
@@ -282,7 +275,7 @@ class Run {
   const DenseTiles& tiles_;
   const QConvDesc& desc_;
   const QConvPointers& p_;
-  Layout layout_;
+  DenseLayout layout_;
   Runs runs_;
   Slab slab_;
   TileArgs args_;
@@ -295,18 +288,15 @@ class Run {
 std::string dense_why_not(const QConvDesc&) { return {}; }
 
 size_t dense_packed_bytes(const DenseTiles& tiles, const QConvDesc& desc) {
-  return Layout(tiles, desc).bytes();
+  return DenseLayout(tiles, desc).bytes();
 }
 
 void dense_pack(const DenseTiles& tiles, const QConvDesc& desc, const QConvWeights& weights,
                 std::byte* packed) {
-  const Layout layout(tiles, desc);
+  const DenseLayout layout(tiles, desc);
   const ConvShape& s = desc.shape;
   std::memset(packed, 0, layout.bytes());
-  int32_t* start = reinterpret_cast<int32_t*>(packed + layout.start());
-  float* multiplier = reinterpret_cast<float*>(packed + layout.multiplier());
-  float* bias = reinterpret_cast<float*>(packed + layout.bias());
-  const int32_t zero_point = tiles.element == 2 ? 0 : desc.x_zero_point + (desc.x_signed ? 128 : 0);
+  const int32_t zero_point = tiles.element == 2 ? 0 : unsigned_zero_point(desc);
   const int64_t filter_size = s.kh * s.kw * s.group_c();
   bool small = true;
   Blocks walk(tiles, desc);
@@ -317,9 +307,8 @@ void dense_pack(const DenseTiles& tiles, const QConvDesc& desc, const QConvWeigh
       const int64_t k = block.group * s.group_k() + block.first + in_block;
       const int32_t sum = pack_lane(tiles, desc, weights.w + k * filter_size, block.width->lanes, lane,
                                     packed + block.weight_offset);
-      start[block.lane_offset + lane] = -zero_point * sum;
-      multiplier[block.lane_offset + lane] = weights.multiplier[k];
-      bias[block.lane_offset + lane] = weights.bias[k];
+      layout.write_lane(packed, block.lane_offset + lane, -zero_point * sum, weights.multiplier[k],
+                        weights.bias[k]);
       int64_t magnitudes = 0;
       for (int64_t i = 0; i < filter_size; ++i) magnitudes += std::abs(int{weights.w[k * filter_size + i]});
       small =
@@ -339,7 +328,7 @@ size_t dense_scratch_bytes(const DenseTiles& tiles, const QConvDesc& desc) {
 std::span<const std::byte> dense_first_reads(const DenseTiles& tiles, const QConvDesc& desc,
                                              const std::byte* packed, int thread, int threads) {
   const QConvDesc flat = flattened(desc);
-  const Layout layout(tiles, flat);
+  const DenseLayout layout(tiles, flat);
   const int64_t first =
       split_by_blocks(layout, flat, threads) ? share_of(layout.blocks, thread, threads).first : 0;
   Blocks walk(tiles, flat);

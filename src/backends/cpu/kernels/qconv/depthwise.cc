@@ -4,28 +4,21 @@
 #include <array>
 #include <cstring>
 
+#include "backends/cpu/kernels/qconv/packed.h"
 #include "backends/cpu/kernels/qconv/slab.h"
-#include "backends/cpu/kernels/qconv/tiles.h"
 
 namespace kvant::backends::cpu {
 namespace {
 
 constexpr int64_t kMaxTaps = 256;
 
-struct Layout {
-  int64_t blocks, tap_groups, block_bytes, lanes;
+int64_t tap_groups(const DepthwiseTiles& tiles, const ConvShape& s) {
+  return (s.kh * s.kw + tiles.taps_together - 1) / tiles.taps_together;
+}
 
-  Layout(const DepthwiseTiles& tiles, const ConvShape& s) {
-    blocks = (s.c + tiles.lanes - 1) / tiles.lanes;
-    tap_groups = (s.kh * s.kw + tiles.taps_together - 1) / tiles.taps_together;
-    block_bytes = tap_groups * tiles.taps_together * tiles.lanes * tiles.element;
-    lanes = blocks * tiles.lanes;
-  }
-  size_t start() const { return static_cast<size_t>(blocks * block_bytes); }
-  size_t multiplier() const { return start() + static_cast<size_t>(lanes) * 4; }
-  size_t bias() const { return multiplier() + static_cast<size_t>(lanes) * 4; }
-  size_t bytes() const { return bias() + static_cast<size_t>(lanes) * 4; }
-};
+ChannelBlocks layout_of(const DepthwiseTiles& tiles, const ConvShape& s) {
+  return {s.c, tiles.lanes, tap_groups(tiles, s) * tiles.taps_together * tiles.lanes * tiles.element};
+}
 
 }  // namespace
 
@@ -37,18 +30,15 @@ std::string depthwise_why_not(const QConvDesc& desc) {
 }
 
 size_t depthwise_packed_bytes(const DepthwiseTiles& tiles, const QConvDesc& desc) {
-  return Layout(tiles, desc.shape).bytes();
+  return layout_of(tiles, desc.shape).end();
 }
 
 void depthwise_pack(const DepthwiseTiles& tiles, const QConvDesc& desc, const QConvWeights& weights,
                     std::byte* packed) {
   const ConvShape& s = desc.shape;
-  const Layout layout(tiles, s);
-  std::memset(packed, 0, layout.bytes());
-  int32_t* start = reinterpret_cast<int32_t*>(packed + layout.start());
-  float* multiplier = reinterpret_cast<float*>(packed + layout.multiplier());
-  float* bias = reinterpret_cast<float*>(packed + layout.bias());
-  const int32_t zero_point = tiles.element == 2 ? 0 : desc.x_zero_point + (desc.x_signed ? 128 : 0);
+  const ChannelBlocks layout = layout_of(tiles, s);
+  std::memset(packed, 0, layout.end());
+  const int32_t zero_point = tiles.element == 2 ? 0 : unsigned_zero_point(desc);
   for (int64_t i = 0; i < layout.lanes; ++i) {
     const int64_t block = i / tiles.lanes;
     const int lane = static_cast<int>(i % tiles.lanes);
@@ -67,15 +57,13 @@ void depthwise_pack(const DepthwiseTiles& tiles, const QConvDesc& desc, const QC
       }
       sum += filter[tap];
     }
-    start[i] = -zero_point * sum;
-    multiplier[i] = weights.multiplier[channel];
-    bias[i] = weights.bias[channel];
+    layout.write_lane(packed, i, -zero_point * sum, weights.multiplier[channel], weights.bias[channel]);
   }
 }
 
 std::span<const std::byte> depthwise_first_reads(const DepthwiseTiles& tiles, const QConvDesc& desc,
                                                  const std::byte* packed) {
-  return {packed, Layout(tiles, desc.shape).bytes()};
+  return {packed, layout_of(tiles, desc.shape).end()};
 }
 
 size_t depthwise_scratch_bytes(const DepthwiseTiles& tiles, const QConvDesc& desc) {
@@ -85,11 +73,9 @@ size_t depthwise_scratch_bytes(const DepthwiseTiles& tiles, const QConvDesc& des
 void depthwise_run(const DepthwiseTiles& tiles, const QConvDesc& desc, const QConvPointers& p, int thread,
                    int threads) {
   const ConvShape& s = desc.shape;
-  const Layout layout(tiles, s);
+  const ChannelBlocks layout = layout_of(tiles, s);
   const Slab slab(desc, tiles.element, !Slab::readable_in_place(desc, tiles.element, 4));
   std::byte* scratch = p.scratch + static_cast<size_t>(thread) * slab.scratch_bytes();
-  const int64_t residual_bytes = code_bytes(desc.epilogue.residual),
-                y_bytes = code_bytes(desc.epilogue.output);
 
   // Taps that only fill up a group read the first tap and have zero weights.
   std::array<int64_t, kMaxTaps + 8> taps{};
@@ -101,9 +87,9 @@ void depthwise_run(const DepthwiseTiles& tiles, const QConvDesc& desc, const QCo
   args.pixel_stride = s.stride_w * slab.pixel_bytes();
   args.pixels = s.wo;
   args.taps = taps.data();
-  args.tap_groups = layout.tap_groups;
-  args.out.residual_stride = s.k * residual_bytes;
-  args.out.y_stride = s.k * y_bytes;
+  args.tap_groups = tap_groups(tiles, s);
+  args.out.residual_stride = s.k * code_bytes(desc.epilogue.residual);
+  args.out.y_stride = s.k * code_bytes(desc.epilogue.output);
   args.out.epilogue = &desc.epilogue;
 
   const int64_t last = s.n * s.ho * (thread + 1) / threads;
@@ -113,16 +99,8 @@ void depthwise_run(const DepthwiseTiles& tiles, const QConvDesc& desc, const QCo
     for (int64_t i = 0; i < count; ++i) {
       const int64_t pixel = (row + i) * s.wo;
       for (int64_t block = 0; block < layout.blocks; ++block) {
-        const int64_t channel = block * tiles.lanes;
-        args.x = x + i * s.stride_h * slab.row_bytes() + channel * tiles.element;
-        args.out.w = p.packed + block * layout.block_bytes;
-        args.out.start = reinterpret_cast<const int32_t*>(p.packed + layout.start()) + channel;
-        args.out.multiplier = reinterpret_cast<const float*>(p.packed + layout.multiplier()) + channel;
-        args.out.bias = reinterpret_cast<const float*>(p.packed + layout.bias()) + channel;
-        args.out.channels = std::min<int64_t>(tiles.lanes, s.c - channel);
-        args.out.residual =
-            p.residual == nullptr ? nullptr : p.residual + (pixel * s.k + channel) * residual_bytes;
-        args.out.y = p.y + (pixel * s.k + channel) * y_bytes;
+        args.x = x + i * s.stride_h * slab.row_bytes() + block * tiles.lanes * tiles.element;
+        layout.point_at_block(args.out, desc, p, block, pixel);
         tiles.row(args);
       }
     }

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "backends/cpu/kernels/qconv/tiles.h"
+#include "backends/cpu/kernels/qconv/packed.h"
 
 namespace kvant::backends::cpu {
 namespace {
@@ -12,25 +12,14 @@ namespace {
 constexpr int64_t kRowsTogether = 4;
 constexpr int64_t kSlack = 64;  // whole vectors are read where a mask says that less is wanted
 
-struct ColumnsLayout {
-  int64_t blocks, block_bytes, lanes;
-
-  ColumnsLayout(const ColumnsTiles& tiles, const ConvShape& s) {
-    blocks = (s.c + tiles.lanes - 1) / tiles.lanes;
-    block_bytes = (s.kh + kRowsTogether - 1) / kRowsTogether * s.kw * tiles.lanes * kRowsTogether;
-    lanes = blocks * tiles.lanes;
-  }
-  size_t start() const { return static_cast<size_t>(blocks * block_bytes); }
-  size_t multiplier() const { return start() + static_cast<size_t>(lanes) * 4; }
-  size_t bias() const { return multiplier() + static_cast<size_t>(lanes) * 4; }
-  size_t bytes() const { return bias() + static_cast<size_t>(lanes) * 4; }
-};
+ChannelBlocks columns_layout(const ColumnsTiles& tiles, const ConvShape& s) {
+  const int64_t row_groups = (s.kh + kRowsTogether - 1) / kRowsTogether;
+  return {s.c, tiles.lanes, row_groups * s.kw * tiles.lanes * kRowsTogether};
+}
 
 bool has_border_rows(const ConvShape& s) {
   return s.top > 0 || (s.ho - 1) * s.stride_h - s.top + (s.kh - 1) * s.dilation_h >= s.h;
 }
-
-int32_t unsigned_zero_point(const QConvDesc& desc) { return desc.x_zero_point + (desc.x_signed ? 128 : 0); }
 
 }  // namespace
 
@@ -45,17 +34,14 @@ std::string columns_why_not(const QConvDesc& desc) {
 }
 
 size_t columns_packed_bytes(const ColumnsTiles& tiles, const QConvDesc& desc) {
-  return ColumnsLayout(tiles, desc.shape).bytes();
+  return columns_layout(tiles, desc.shape).end();
 }
 
 void columns_pack(const ColumnsTiles& tiles, const QConvDesc& desc, const QConvWeights& weights,
                   std::byte* packed) {
   const ConvShape& s = desc.shape;
-  const ColumnsLayout layout(tiles, s);
-  std::memset(packed, 0, layout.bytes());
-  int32_t* start = reinterpret_cast<int32_t*>(packed + layout.start());
-  float* multiplier = reinterpret_cast<float*>(packed + layout.multiplier());
-  float* bias = reinterpret_cast<float*>(packed + layout.bias());
+  const ChannelBlocks layout = columns_layout(tiles, s);
+  std::memset(packed, 0, layout.end());
   for (int64_t i = 0; i < layout.lanes; ++i) {
     const int64_t block = i / tiles.lanes, lane = i % tiles.lanes;
     const int64_t channel = block * tiles.lanes + tiles.channel_of(tiles.lanes, static_cast<int>(lane));
@@ -68,9 +54,8 @@ void columns_pack(const ColumnsTiles& tiles, const QConvDesc& desc, const QConvW
       out[(place * tiles.lanes + lane) * kRowsTogether + row % kRowsTogether] = filter[tap];
       sum += filter[tap];
     }
-    start[i] = -unsigned_zero_point(desc) * sum;
-    multiplier[i] = weights.multiplier[channel];
-    bias[i] = weights.bias[channel];
+    layout.write_lane(packed, i, -unsigned_zero_point(desc) * sum, weights.multiplier[channel],
+                      weights.bias[channel]);
   }
 }
 
@@ -82,9 +67,7 @@ size_t columns_scratch_bytes(const QConvDesc& desc) {
 void columns_run(const ColumnsTiles& tiles, const QConvDesc& desc, const QConvPointers& p, int thread,
                  int threads) {
   const ConvShape& s = desc.shape;
-  const ColumnsLayout layout(tiles, s);
-  const int64_t residual_bytes = code_bytes(desc.epilogue.residual),
-                y_bytes = code_bytes(desc.epilogue.output);
+  const ChannelBlocks layout = columns_layout(tiles, s);
   const uint8_t* border =
       reinterpret_cast<uint8_t*>(p.scratch) + static_cast<size_t>(thread) * columns_scratch_bytes(desc);
   // The border row is flipped like any other when it is read.
@@ -94,8 +77,8 @@ void columns_run(const ColumnsTiles& tiles, const QConvDesc& desc, const QConvPo
   args.first_column = -s.left, args.width = s.w, args.column_bytes = s.c, args.pixels = s.wo;
   args.fill = static_cast<uint8_t>(unsigned_zero_point(desc));
   args.flip = desc.x_signed;
-  args.out.residual_stride = s.k * residual_bytes;
-  args.out.y_stride = s.k * y_bytes;
+  args.out.residual_stride = s.k * code_bytes(desc.epilogue.residual);
+  args.out.y_stride = s.k * code_bytes(desc.epilogue.output);
   args.out.epilogue = &desc.epilogue;
   const int64_t last = s.n * s.ho * (thread + 1) / threads;
   for (int64_t row = s.n * s.ho * thread / threads; row < last; ++row) {
@@ -107,14 +90,7 @@ void columns_run(const ColumnsTiles& tiles, const QConvDesc& desc, const QConvPo
         const int64_t y = top + i * s.dilation_h;
         args.rows[i] = (y < 0 || y >= s.h ? border : image + y * s.w * s.c) + channel;
       }
-      args.out.w = p.packed + block * layout.block_bytes;
-      args.out.start = reinterpret_cast<const int32_t*>(p.packed + layout.start()) + channel;
-      args.out.multiplier = reinterpret_cast<const float*>(p.packed + layout.multiplier()) + channel;
-      args.out.bias = reinterpret_cast<const float*>(p.packed + layout.bias()) + channel;
-      args.out.channels = std::min<int64_t>(tiles.lanes, s.c - channel);
-      const int64_t at = row * s.wo * s.k + channel;
-      args.out.residual = p.residual == nullptr ? nullptr : p.residual + at * residual_bytes;
-      args.out.y = p.y + at * y_bytes;
+      layout.point_at_block(args.out, desc, p, block, row * s.wo);
       tiles.row(args);
     }
   }

@@ -7,20 +7,17 @@
 #include <immintrin.h>
 
 #include "backends/cpu/kernels/activation/code_curve_avx512.h"
+#include "backends/cpu/kernels/lanes_avx512.h"
 #include "backends/cpu/kernels/qconv/tiles.h"
 
 namespace kvant::backends::cpu {
 namespace {
-
-#define KVANT_INLINE [[gnu::always_inline]] inline
 
 // Lane 16r+4l+j of a block of V vectors holds channel 4V*l + 4r + j.
 int channel_of_lane(int lanes, int lane) {
   const int vectors = lanes / 16, vector = lane / 16, quarter = lane % 16 / 4, j = lane % 4;
   return 4 * vectors * quarter + 4 * vector + j;
 }
-
-KVANT_INLINE __mmask64 first_lanes(int64_t count) { return count >= 64 ? ~0ull : (1ull << count) - 1; }
 
 // ---- Epilogue without activation to codes: what nearly every layer of a network has.
 // -------------------------------

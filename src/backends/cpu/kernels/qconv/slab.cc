@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backends/cpu/kernels/qconv/packed.h"
+
 namespace kvant::backends::cpu {
 namespace {
 
@@ -62,7 +64,7 @@ void Slab::convert(const uint8_t* x, int64_t count, std::byte* out) const {
   if (element_ == 2) {
     int16_t* o = reinterpret_cast<int16_t*>(out);
     const int flip = desc_.x_signed ? 0x80 : 0;
-    const int zero = desc_.x_zero_point + flip;
+    const int zero = unsigned_zero_point(desc_);
     for (int64_t i = 0; i < count; ++i) o[i] = static_cast<int16_t>((x[i] ^ flip) - zero);
   } else if (desc_.x_signed) {
     uint8_t* o = reinterpret_cast<uint8_t*>(out);
@@ -73,7 +75,7 @@ void Slab::convert(const uint8_t* x, int64_t count, std::byte* out) const {
 }
 
 void Slab::fill(int64_t count, std::byte* out) const {
-  const int code = element_ == 2 ? 0 : desc_.x_zero_point + (desc_.x_signed ? 128 : 0);
+  const int code = element_ == 2 ? 0 : unsigned_zero_point(desc_);
   std::memset(out, code, static_cast<size_t>(count * element_));
 }
 

@@ -5,16 +5,11 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
 
+#include "backends/cpu/kernels/lanes_avx512.h"
 #include "backends/cpu/kernels/rows/loops.h"
 
 namespace kvant::backends::cpu {
 namespace {
-
-#define KVANT_INLINE [[gnu::always_inline]] inline
-
-KVANT_INLINE __mmask16 mask_of(int64_t left) {
-  return static_cast<__mmask16>(left >= 16 ? 0xffffu : (1u << left) - 1u);
-}
 
 // e^x for x <= 0, relative error below 2e-7.
 KVANT_INLINE __m512 exp_512(__m512 x) {
