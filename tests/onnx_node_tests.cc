@@ -1,25 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// ONNX's own backend node tests against the interpreter: every operator that kvant claims, imported, run,
-// compared, and the same again after the model was written and read. What is left out is named in
-// onnx_node_tests.list; what the list names and nothing needs is a failure. The data: the folder in
-// KVANT_ONNX_NODE_TESTS; else made by KVANT_PYTHON with the package `onnx` (onnx_node_tests_export.py); else
-// Debian's libonnx-testdata; else the test is skipped with a notice.
+// ONNX's own backend node tests against the interpreter (every operator that kvant claims, imported, run,
+// compared, and the same again after the model was written and read) and against the engine. What is left out
+// is named in onnx_node_tests.list; what the list names and nothing needs is a failure. The data: the folder
+// in KVANT_ONNX_NODE_TESTS; else made by KVANT_PYTHON with the package `onnx` (onnx_node_tests_export.py);
+// else Debian's libonnx-testdata; else the tests are skipped with a notice.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <map>
 #include <set>
 #include <sstream>
 
+#include "backends/backends.h"
 #include "base/error.h"
+#include "engine/engine.h"
 #include "formats/model.h"
 #include "formats/onnx/tensor_file.h"
 #include "ir/interpreter.h"
+#include "ir/qdq.h"
 #include "ops/ops.h"
 
 namespace kvant {
@@ -123,12 +128,20 @@ void restore_bfloat16(std::vector<Tensor>& tensors, const ir::Graph& graph,
   }
 }
 
-std::string run_data_set(const ir::Graph& graph, const fs::path& folder, Tolerance tolerance) {
+// What a test runs a model with.
+using Evaluate = std::function<std::vector<Tensor>(const ir::Graph&, const std::vector<Tensor>&)>;
+
+std::vector<Tensor> interpret(const ir::Graph& graph, const std::vector<Tensor>& inputs) {
+  return ir::evaluate(graph, ops::standard(), inputs);
+}
+
+std::string run_data_set(const ir::Graph& graph, const fs::path& folder, Tolerance tolerance,
+                         const Evaluate& evaluate) {
   std::vector<Tensor> inputs = read_tensors(folder, "input");
   std::vector<Tensor> want = read_tensors(folder, "output");
   restore_bfloat16(inputs, graph, graph.inputs());
   restore_bfloat16(want, graph, graph.outputs());
-  const std::vector<Tensor> have = ir::evaluate(graph, ops::standard(), inputs);
+  const std::vector<Tensor> have = evaluate(graph, inputs);
   if (have.size() != want.size()) return fmt::format("{} outputs instead of {}", have.size(), want.size());
   for (size_t i = 0; i < have.size(); ++i) {
     const double relative = tolerance.relative_of(want[i].dtype(), graph.node_count() > 1);
@@ -142,13 +155,18 @@ void collect_operators(const ir::Graph& graph, std::set<std::string>& ops) {
   for (const ir::NodeId id : graph.topological_order()) ops.insert(graph.node(id).op);
 }
 
+Tolerance tolerance_of(const fs::path& folder) {
+  Tolerance tolerance;
+  if (std::ifstream file(folder / "tolerance.txt"); file) file >> tolerance.relative >> tolerance.absolute;
+  return tolerance;
+}
+
 // "" when the model gives what it shall, read as told and again after writing. Errors pass. `ops` gets the
 // operators of a model that passed.
 std::string run_test(const fs::path& folder, bool lift, std::set<std::string>& ops) {
-  Tolerance tolerance;
-  if (std::ifstream file(folder / "tolerance.txt"); file) file >> tolerance.relative >> tolerance.absolute;
+  const Tolerance tolerance = tolerance_of(folder);
   const ir::Graph graph = formats::read(folder / "model.onnx", {.lift = lift});
-  const fs::path copy = fs::path(KVANT_BINARY_DIR) / "onnx_node_test_copy.onnx";
+  const fs::path copy = fs::path(KVANT_BINARY_DIR) / fmt::format("onnx_node_test_{}.onnx", getpid());
   formats::write(graph, copy);
   const ir::Graph again = formats::read(copy, {.lift = false});
   for (int set = 0;; ++set) {
@@ -158,10 +176,85 @@ std::string run_test(const fs::path& folder, bool lift, std::set<std::string>& o
       collect_operators(graph, ops);
       return "";
     }
-    std::string wrong = run_data_set(graph, data, tolerance);
-    if (wrong.empty()) wrong = run_data_set(again, data, tolerance);
+    std::string wrong = run_data_set(graph, data, tolerance, interpret);
+    if (wrong.empty()) wrong = run_data_set(again, data, tolerance, interpret);
     if (!wrong.empty()) return wrong;
   }
+}
+
+// The inputs of `graph` from `first` on as constants of these values.
+ir::Graph with_constants(ir::Graph graph, const std::vector<Tensor>& inputs, size_t first) {
+  const std::vector<ir::ValueId> ids(graph.inputs().begin(), graph.inputs().end());
+  for (size_t i = first; i < ids.size(); ++i) {
+    const std::string name = graph.value(ids[i]).name;
+    graph.rename_value(ids[i], name + "~");
+    graph.replace_uses(ids[i], graph.add_constant(name, inputs[i]));
+    graph.remove_input(ids[i]);
+  }
+  return graph;
+}
+
+// Built for inputs of these shapes, kept in a file, and run twice: the second run finds memory as the first
+// left it.
+std::vector<Tensor> run_engine(const ir::Graph& graph, const std::vector<Tensor>& inputs, engine::Mode mode) {
+  engine::BuildOptions options{.threads = 2, .mode = mode};
+  for (size_t i = 0; i < inputs.size(); ++i)
+    options.shapes[graph.value(graph.inputs()[i]).name] = inputs[i].shape();
+  const fs::path file = fs::path(KVANT_BINARY_DIR) / fmt::format("onnx_node_test_{}.plan", getpid());
+  engine::write_plan(engine::build(graph, ops::standard(), backends::shared(), options), file);
+  engine::Engine engine(engine::read_plan(file, ops::standard()), backends::shared());
+  fs::remove(file);
+  engine.run(inputs);
+  return engine.run(inputs);
+}
+
+// With the first `runtime` inputs given at each run and the others as constants.
+std::string run_plans(const ir::Graph& graph, const fs::path& folder, size_t runtime, engine::Mode mode) {
+  const Evaluate evaluate = [&](const ir::Graph& model, const std::vector<Tensor>& inputs) {
+    const size_t given = std::min(runtime, inputs.size());
+    return run_engine(with_constants(model, inputs, given),
+                      {inputs.begin(), inputs.begin() + static_cast<std::ptrdiff_t>(given)}, mode);
+  };
+  for (int set = 0;; ++set) {
+    const fs::path data = folder / fmt::format("test_data_set_{}", set);
+    if (!fs::exists(data)) return set == 0 ? "no data" : "";
+    const std::string wrong = run_data_set(graph, data, tolerance_of(folder), evaluate);
+    if (!wrong.empty())
+      return fmt::format("{} ({} of the inputs given at each run, {})", wrong, runtime,
+                         mode == engine::Mode::Integer ? "integer" : "simulated");
+  }
+}
+
+// A plan has fixed shapes, scales and zero points and refuses in these words what makes them of data.
+bool depends_on_data(const Error& error) {
+  const std::string_view what = error.what();
+  const auto says = [&](const char* text) { return what.find(text) != std::string_view::npos; };
+  return says("depends on the data") || says("scale is not a constant") ||
+         says("zero point is not a constant");
+}
+
+// "" when the model's plans give what they shall: one that takes all inputs at each run, and one that has all
+// but the first as constants, as networks have weights. Where a shape or a scale depends on one of them only
+// plans that know it are built; the last resort is a plan without any inputs.
+std::string run_engine_test(const fs::path& folder) {
+  const ir::Graph graph = formats::read(folder / "model.onnx", {.lift = true});
+  const size_t count = graph.inputs().size();
+  std::set<std::string> ops;
+  collect_operators(graph, ops);
+  const bool quantized = ops.contains("QuantizeLinear") || ops.contains("DequantizeLinear");
+  bool built = false;
+  for (const size_t runtime : {count, size_t{1}, size_t{0}}) {
+    if (runtime > count || (built && (runtime == 0 || runtime == count))) continue;
+    try {
+      std::string wrong = run_plans(graph, folder, runtime, engine::Mode::Integer);
+      if (wrong.empty() && quantized) wrong = run_plans(graph, folder, runtime, engine::Mode::Simulate);
+      if (!wrong.empty()) return wrong;
+      built = true;
+    } catch (const Error& error) {
+      if (!depends_on_data(error)) throw;
+    }
+  }
+  return built ? "" : "its shapes depend on the data, constants or not";
 }
 
 struct Outcome {
@@ -200,7 +293,18 @@ void excuse(const std::string& test, const SkipList& list, Outcome& outcome) {
   }
 }
 
-Outcome judge(const fs::path& folder, const SkipList& list, std::set<std::string>& ops) {
+Outcome judge_engine(const fs::path& folder, const SkipList& list, std::set<std::string>& /*ops*/) {
+  Outcome outcome;
+  try {
+    outcome.failure = run_engine_test(folder);
+  } catch (const Error& error) {
+    outcome.failure = error.what();
+  }
+  excuse(folder.filename().string(), list, outcome);
+  return outcome;
+}
+
+Outcome judge_interpreter(const fs::path& folder, const SkipList& list, std::set<std::string>& ops) {
   Outcome outcome;
   const std::string test = folder.filename().string();
   try {
@@ -234,7 +338,9 @@ struct Tally {
   }
 };
 
-Tally run_all(const std::vector<fs::path>& folders, const SkipList& list) {
+using Judge = Outcome (*)(const fs::path&, const SkipList&, std::set<std::string>&);
+
+Tally run_all(const std::vector<fs::path>& folders, const SkipList& list, Judge judge) {
   Tally tally;
   for (const fs::path& folder : folders) {
     const Outcome outcome = judge(folder, list, tally.ops);
@@ -270,31 +376,44 @@ void expect_complete(const Tally& tally, const SkipList& list) {
   }
 }
 
-TEST(OnnxNodeTests, EveryClaimedOperatorPasses) {
-  const fs::path data = find_data();
-  if (data.empty()) {
-    GTEST_SKIP()
-        << "no node tests: set KVANT_PYTHON to a Python with the package onnx, or KVANT_ONNX_NODE_TESTS to a "
-           "folder of them, or install libonnx-testdata";
+class OnnxNodeTests : public testing::Test {
+ protected:
+  void SetUp() override {
+    const fs::path data = find_data();
+    if (data.empty()) {
+      GTEST_SKIP() << "no node tests: set KVANT_PYTHON to a Python with the package onnx, or "
+                      "KVANT_ONNX_NODE_TESTS to a folder of them, or install libonnx-testdata";
+    }
+    std::string version;
+    std::ifstream(data / "version.txt") >> version;
+    pinned_ = version == list_.of("package").at("onnx");
+    if (!pinned_) list_.by_kind["test"].merge(list_.by_kind["old"]);
+    for (const auto& entry : fs::directory_iterator(data)) {
+      if (fs::exists(entry.path() / "model.onnx")) folders_.push_back(entry.path());
+    }
+    std::sort(folders_.begin(), folders_.end());
+    ASSERT_GT(folders_.size(), 500u) << "too few tests in " << data;
   }
-  SkipList list = read_list();
-  std::string version;
-  std::ifstream(data / "version.txt") >> version;
-  const bool pinned = version == list.of("package").at("onnx");
-  if (!pinned) list.by_kind["test"].merge(list.by_kind["old"]);
-  std::vector<fs::path> folders;
-  for (const auto& entry : fs::directory_iterator(data)) {
-    if (fs::exists(entry.path() / "model.onnx")) folders.push_back(entry.path());
-  }
-  std::sort(folders.begin(), folders.end());
-  ASSERT_GT(folders.size(), 500u) << "too few tests in " << data;
-  const Tally tally = run_all(folders, list);
+
+  SkipList list_ = read_list();
+  bool pinned_ = false;  // the tests are of the version that the list is for
+  std::vector<fs::path> folders_;
+};
+
+TEST_F(OnnxNodeTests, EveryClaimedOperatorPasses) {
+  const Tally tally = run_all(folders_, list_, judge_interpreter);
   tally.print();
-  EXPECT_GT(tally.passed, folders.size() / 2);
-  if (pinned) expect_complete(tally, list);
+  EXPECT_GT(tally.passed, folders_.size() / 2);
+  if (pinned_) expect_complete(tally, list_);
 }
 
-TEST(OnnxNodeTests, TheListNamesNoClaimedOperator) {
+TEST_F(OnnxNodeTests, TheEngineGivesTheSame) {
+  const Tally tally = run_all(folders_, list_, judge_engine);
+  tally.print();
+  EXPECT_GT(tally.passed, folders_.size() / 2);
+}
+
+TEST(OnnxNodeTestList, NamesNoClaimedOperator) {
   const auto list = read_list();
   for (const auto& [op, reason] : list.of("operator")) {
     EXPECT_EQ(ops::standard().find(op), nullptr) << op << " is claimed; take it off the list";

@@ -136,7 +136,9 @@ size_t fold_constants(Graph& graph, const OpTable& ops) {
       if (input != kNone && tensor == nullptr) all_known = false;
       inputs.push_back(tensor);
     }
-    if (!all_known) continue;
+    // A graph output must stay a node's result: that result is folded for the nodes that read it too, once.
+    const auto is_read = [&](ValueId v) { return v != kNone && !graph.value(v).uses.empty(); };
+    if (!all_known || std::ranges::none_of(node.outputs, is_read)) continue;
     std::vector<Tensor> results =
         noting([&] { return fmt::format("while folding {} '{}'", node.op, node.name); },
                [&] {
@@ -144,16 +146,13 @@ size_t fold_constants(Graph& graph, const OpTable& ops) {
                });
     for (size_t i = 0; i < node.outputs.size(); ++i) {
       const ValueId output = node.outputs[i];
-      if (output == kNone || graph.use_count(output) == 0) continue;
+      if (!is_read(output)) continue;
       // The constant takes the node's place and, once the node is gone, its name.
       const std::string name = graph.value(output).name;
       const ValueId constant = graph.add_constant(name, std::move(results[i]));
       const bool was_output = graph.is_output(output);
-      if (was_output) {
-        // A graph output must stay a node's result; keep it as it is and feed the others.
-        graph.replace_uses(output, constant, false);
-      } else {
-        graph.replace_uses(output, constant);
+      graph.replace_uses(output, constant, false);
+      if (!was_output) {
         graph.rename_value(output, name + "_folded");
         graph.rename_value(constant, name);
       }

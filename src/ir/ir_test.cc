@@ -291,5 +291,16 @@ TEST(Fold, ConstantsCollapseAndKeepTheirName) {
   EXPECT_THAT(graph.constant(graph.find_value("m"))->data<float>(), ElementsAre(0, 2));
 }
 
+// A graph output stays a node's result; folding must not find it new work for ever.
+TEST(Fold, EndsAtConstantOutputs) {
+  const OpTable ops = toy_ops();
+  Graph graph = parse(R"(graph "g" { input %x: f32[2] const %c: f32[2] = {1.0, -2.0}
+    %n = Neg "n" (%c) %y = Add "y" (%x, %n) output %n output %y })");
+  EXPECT_EQ(fold_constants(graph, ops), 1u);
+  EXPECT_EQ(fold_constants(graph, ops), 0u);
+  EXPECT_EQ(graph.node_count(), 2u);
+  EXPECT_NE(graph.constant(graph.node(graph.find_node("y")).inputs[1]), nullptr);
+}
+
 }  // namespace
 }  // namespace kvant::ir
