@@ -29,7 +29,7 @@ def say(text):
 
 class Demo:
     def __init__(self, kvant, folder):
-        self.kvant, self.folder = kvant, folder
+        self.kvant, self.folder, self.kept = kvant, folder, 0
         os.makedirs(folder, exist_ok=True)
 
     def path(self, name):
@@ -41,6 +41,10 @@ class Demo:
         done = subprocess.run([self.kvant, *arguments, "--json"], stdout=subprocess.PIPE, text=True)
         if done.returncode != 0:
             sys.exit(done.returncode)
+        if arguments[0] in ("train", "quantize", "eval", "compare"):  # for the report, which looks at the rest itself
+            self.kept += 1
+            with open(self.path(f"{self.kept:02}-{arguments[0]}.json"), "w") as file:
+                file.write(done.stdout)
         return json.loads(done.stdout)
 
     def train_float(self):
@@ -171,6 +175,7 @@ def main():
     with open(demo.path("summary.json.part"), "w") as file:
         json.dump(summary, file, indent=2)
     os.replace(demo.path("summary.json.part"), demo.path("summary.json"))
+    demo.run("report", demo.folder, "--title", "ResNet-8 on Fashion-MNIST", "-o", demo.path("report.html"))
 
     print(f"\nFashion-MNIST, {PLAN['test']} test images; batch 1 on {summary['machine']}; {summary['date']}"
           + (" (short form: trained on a part of the images)" if SHORT else "") + "\n")
@@ -179,7 +184,7 @@ def main():
           f"same top-1 on {100 * summary['compare']['top1_agreement']:.2f} %; {summary['seconds']:.0f} s in all\n\nfiles:")
     for row in list(rows.values()) + list(simulated.values()):
         print("  " + row["file"] + ("  " + row["plan"] if "plan" in row else ""))
-    print("  " + demo.path("summary.json"))
+    print("  " + demo.path("summary.json") + "  " + demo.path("report.html"))
     broken = check(summary)
     for text in broken:
         print("does not hold: " + text)

@@ -10,6 +10,7 @@
 #include "choose/score_file.h"
 #include "choose/search.h"
 #include "cli/data_flags.h"
+#include "cli/gathered.h"
 #include "cli/model_file.h"
 #include "cli/placement_flags.h"
 #include "formats/model.h"
@@ -192,6 +193,20 @@ choose::DataParts data_of(const Flags& flags, std::string& notes) {
   return parts;
 }
 
+// The search, and both models layer by layer.
+void write_report(const Flags& flags, const Json& found, Progress& progress) {
+  Gathered gathered({.threads = flags.given("threads") ? flags.text("threads") : "",
+                     .iterations = flags.integer("iterations", 1, 1'000'000),
+                     .time_models = true},
+                    progress);
+  gathered.add_result("auto", flags.path("MODEL"), found);
+  gathered.add(flags.path("MODEL"), true);
+  if (const std::string output = report::text_in(found, "output"); !output.empty())
+    gathered.add(output, true);
+  gathered.look_at_models();
+  write_text(flags.path("report"), gathered.page(flags.path("MODEL").filename().string() + " in INT8"));
+}
+
 Result run(const Flags& flags, Progress& progress) {
   const choose::SearchOptions search_options = search_options_of(flags);
   const fs::path output = output_of(flags);
@@ -206,6 +221,7 @@ Result run(const Flags& flags, Progress& progress) {
   std::error_code refused;
   if (output != flags.path("output")) fs::create_directories(output.parent_path(), refused);
   require_writable(output);
+  if (flags.given("report")) require_writable(flags.path("report"));
   choose::SearchState state(beside(output, ".auto"),
                             choose::fingerprint(graph, conditions(flags, data, preprocess)),
                             flags.on("resume"));
@@ -232,6 +248,7 @@ Result run(const Flags& flags, Progress& progress) {
                return found;
              });
   result.notes = notes;
+  if (flags.given("report")) write_report(flags, result.json, progress);
   return result;
 }
 
@@ -262,6 +279,9 @@ std::vector<Flag> search_flags() {
       {.name = "keep-best",
        .value = "",
        .help = "where the drop cannot be met write what lost least, if it is faster than float"},
+      {.name = "report",
+       .value = "FILE",
+       .help = "HTML page of all that was tried, and of both models layer by layer"},
       {.name = "calibrators",
        .value = "NAMES",
        .help = "tried in this order",

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <chrono>
+#include <set>
 
+#include "base/cpu.h"
 #include "base/interrupt.h"
 #include "base/random.h"
 #include "cli/bench_kernels.h"
+#include "cli/memory_rates.h"
 #include "cli/model_file.h"
 #include "cli/sampling.h"
 #include "engine/run/team.h"
@@ -38,7 +41,20 @@ std::string precision_of(const ir::Graph& graph, const ir::Node& node) {
 struct LayerLine {
   double ms, share, gmacs;  // gmacs: GMAC/s, 0 where nothing is multiplied
   std::string precision;
+  int64_t bytes;  // of inputs, weights and outputs, each once
 };
+
+int64_t bytes_of(const ir::Graph& graph, const ir::Node& node) {
+  std::set<ir::ValueId> values(node.inputs.begin(), node.inputs.end());
+  values.insert(node.outputs.begin(), node.outputs.end());
+  int64_t bytes = 0;
+  for (const ir::ValueId id : values) {
+    if (id == ir::kNone || !graph.value(id).type.is_static()) continue;
+    const ir::Type& type = graph.value(id).type;
+    bytes += element_count(*type.shape) * static_cast<int64_t>(size_of(type.dtype));
+  }
+  return bytes;
+}
 
 LayerLine line_of(const ir::Graph& graph, const engine::LayerTime& layer, double total) {
   LayerLine line{};
@@ -48,6 +64,7 @@ LayerLine line_of(const ir::Graph& graph, const engine::LayerTime& layer, double
   const ir::NodeId id = graph.find_node(layer.node);
   if (id == ir::kNone) return line;
   line.precision = precision_of(graph, graph.node(id));
+  line.bytes = bytes_of(graph, graph.node(id));
   const auto macs = static_cast<double>(ir::count_macs(graph, graph.node(id)).value_or(0));
   if (line.ms > 0) line.gmacs = macs * 1e-6 / line.ms;
   return line;
@@ -78,12 +95,16 @@ void add_profile(engine::Engine& engine, std::span<const Tensor> inputs, int64_t
                     {"ms", line.ms},
                     {"share", line.share},
                     {"gmacs", line.gmacs},
+                    {"bytes", line.bytes},
                     {"of_peak", of_peak}});
     const bool weighted = line.gmacs > 0;
     table.add({layer.node, layer.op, layer.tactic, line.precision, fmt::format("{:.4f}", line.ms),
                fmt::format("{:.1f} %", 100 * line.share), weighted ? fmt::format("{:.1f}", line.gmacs) : "",
                weighted ? fmt::format("{:.1f} %", 100 * of_peak) : ""});
   }
+  const MemoryRates rates =
+      memory_rates([&](const std::function<void(int, int)>& fn) { engine.on_each_thread(fn); });
+  result.json["memory"] = {{"cache_gb_s", rates.cache}, {"dram_gb_s", rates.dram}};
   result.json["layers"] = std::move(list);
   result.text += "\n" + table.text(140);
 }
@@ -100,6 +121,7 @@ Result describe(const Flags& flags, const Samples& samples, int64_t batch, int t
   const double median = samples.at(0.5), throughput = 1000.0 * static_cast<double>(batch) / median;
   Result result;
   result.json = {{"device", "cpu"},
+                 {"cpu", cpu_model()},
                  {"runner", flags.text("runner")},
                  {"batch", batch},
                  {"threads", threads},

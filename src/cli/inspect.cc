@@ -77,6 +77,7 @@ Result run(const Flags& flags, Progress&) {
   result.json["opset"] = graph.opset;
   result.json["nodes"] = nodes;
   result.json["ops"] = ops;
+  result.json["bytes"] = std::filesystem::file_size(model.path);
   result.json["inputs"] = signature(graph, graph.inputs().first(inputs));
   result.json["outputs"] = signature(graph, graph.outputs());
   std::vector<std::string> counts;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdio>
 #include <new>
 #include <string>
@@ -28,11 +29,26 @@ int report(const std::string& sentence, const std::vector<std::string>& trail, i
   return status;
 }
 
+// The result under the command's name and the files that it was about, so that it can be read by itself.
+Json named(const Command& command, const Flags& flags, Json result) {
+  Json json = {{"command", command.name}};
+  for (const Flag& flag : command.flags) {
+    std::string key = flag.name;
+    if (std::isupper(static_cast<unsigned char>(key[0])) == 0 || flag.many || !flags.given(flag.name))
+      continue;
+    std::ranges::transform(key, key.begin(), [](unsigned char c) { return std::tolower(c); });
+    json[key] = flags.text(flag.name);
+  }
+  json.update(result);
+  return json;
+}
+
 int run(const Command& command, const std::vector<std::string>& arguments) {
   const Flags flags = parse(command, arguments);
   catch_interrupts();
   ProgressBar bar(stderr);
   Result result = command.run(flags, flags.on("quiet") ? silent_progress() : bar);
+  result.json = named(command, flags, std::move(result.json));
   if (!result.failure.empty()) {
     result.json.update({{"error", result.failure}, {"trail", Json::array()}, {"exit", kBadInput}});
   }

@@ -93,7 +93,7 @@ void add_options(CLI::App& app, const std::vector<Flag>& flags, Slots& slots) {
     } else if (flag.many) {
       app.add_option(spelling(flag), slots.lists[flag.name])
           ->required(flag.required)
-          ->allow_extra_args(false);
+          ->allow_extra_args(is_positional(flag));
     } else {
       app.add_option(spelling(flag), slots.singles[flag.name])->required(flag.required);
     }
