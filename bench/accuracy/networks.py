@@ -14,7 +14,8 @@ CIFAR_AUGMENTED = ["--pad-crop", "4", "--flip"]
 
 # Photographs of ImageNet-1k classes: one a class, so the parts share no class and fine-tuning imitates the float network.
 IMAGENET = dict(data="imagenet-sample", calibrate="calibrate", evaluate="evaluate", calibration_images=250, qat_images="all",
-                qat=["--epochs", "4", "--lr", "0.0005", "--batch", "16", "--distill-weight", "1", "--clip-norm", "1"])
+                qat=["--epochs", "4", "--lr", "0.0005", "--batch", "16", "--distill-weight", "1",
+                     "--distill-temperature", "1", "--clip-norm", "1"])
 # Labelled and large: fine-tuning uses labels and the float network.
 CIFAR10 = dict(data="cifar10", calibrate="train", evaluate="test", calibration_images=512, qat_images="12800",
                qat=["--epochs", "1", "--lr", "0.001", "--batch", "128", "--distill-weight", "0.5", "--clip-norm", "1",

@@ -66,6 +66,23 @@ void Gathered::look_at_models() {
       notes_.push_back(fmt::format("{}: {}", path.string(), error.what()));
     }
   }
+  shorten_names();
+}
+
+// Files of one folder are called by what distinguishes them.
+void Gathered::shorten_names() {
+  fs::path folder;
+  for (const fs::path& model : models_) {
+    if (folder.empty()) folder = model.parent_path();
+    if (folder != model.parent_path()) return;
+  }
+  if (folder.empty()) return;
+  for (report::CommandResult& result : results_) {
+    for (const char* key : {"model", "a", "b", "output"}) {
+      const fs::path name = report::text_in(result.json, key);
+      if (name.parent_path().lexically_normal() == folder) result.json[key] = name.filename().string();
+    }
+  }
 }
 
 void Gathered::add_json(const fs::path& path, bool named) {

@@ -37,6 +37,7 @@ class Gathered {
  private:
   void add_json(const std::filesystem::path& path, bool named);
   void name_as_gathered(Json& json, const char* key) const;
+  void shorten_names();
   double ask(const std::string& name, const std::filesystem::path& model, std::vector<std::string> arguments);
 
   GatherOptions options_;

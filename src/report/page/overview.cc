@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "report/page/html.h"
 #include "report/page/page.h"
@@ -21,8 +22,7 @@ void add_inspect(const Json& json, Row& row) {
   if (text_in(json, "format") == "plan") {
     row.kind = "plan";
   } else {
-    row.kind =
-        number_in(object_in(json, "qdq"), "activation_pairs").value_or(0) > 0 ? "QDQ model" : "float model";
+    row.kind = number_in(object_in(json, "qdq"), "activation_pairs").value_or(0) > 0 ? "QDQ" : "float";
   }
 }
 
@@ -83,7 +83,12 @@ std::string overview(std::span<const CommandResult> results) {
   }
   if (order.empty()) return "";
   double slowest = 0;
-  for (const auto& [name, row] : rows) slowest = std::max(slowest, row.latency.value_or(0));
+  std::set<std::string> conditions;
+  for (const auto& [name, row] : rows) {
+    slowest = std::max(slowest, row.latency.value_or(0));
+    if (row.latency) conditions.insert(row.conditions);
+  }
+  const bool same = conditions.size() == 1;
   constexpr Align kRight = Align::Right;
   HtmlTable table(
       {"file", "kind", "size", "INT8 layers", "top-1", "top-5", "samples", "agrees", "SQNR dB", "latency ms",
@@ -97,9 +102,10 @@ std::string overview(std::span<const CommandResult> results) {
                per_cent(row.top1), per_cent(row.top5), shown(row.samples, 0), per_cent(row.agreement),
                shown(row.sqnr, 1),
                Cell(shown(row.latency), slowest > 0 ? row.latency.value_or(0) / slowest : 0),
-               ratio > 0 ? fmt::format("{:.2f}x", ratio) : "", row.conditions});
+               ratio > 0 ? fmt::format("{:.2f}x", ratio) : "", same ? "" : row.conditions});
   }
-  return heading(2, "All models") + table.html();
+  return heading(2, "All models") + (same ? paragraph("Latency: " + *conditions.begin() + ".") : "") +
+         table.html();
 }
 
 }  // namespace kvant::report
