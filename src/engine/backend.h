@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/session.h"
 #include "ir/graph.h"
 #include "ir/op_def.h"
 
@@ -51,6 +52,7 @@ struct RunArgs {
   std::byte* scratch;  // scratch_bytes() of it, 64-byte aligned
   Team& team;
   const Step* next = nullptr;  // the next one with first_reads(), for prefetching
+  Session* session = nullptr;  // of a step on a device, in whose memory all pointers above lie
 };
 
 // A node made runnable. All that can fail was checked when it was made; run() allocates nothing (the
@@ -59,15 +61,18 @@ class Step {
  public:
   virtual ~Step() = default;
   virtual size_t scratch_bytes() const { return 0; }
+  // Of a step on a device, once before its first run: constants go where it reads them.
+  virtual void attach(Session& /*session*/) {}
   // The constants that it reads first on a thread, so that the step before can bring them near.
   virtual std::span<const std::byte> first_reads(int /*thread*/, int /*threads*/) const { return {}; }
+  // On a device: queues the work.
   virtual void run(const RunArgs& args) = 0;
 };
 
 class Backend {
  public:
   virtual ~Backend() = default;
-  virtual std::string_view name() const = 0;  // "cpu", "reference"
+  virtual std::string_view name() const = 0;  // "cpu", "reference", "cuda"
   // Tactics that can run the node on this machine, the likely best first. Empty: none, and `why` says which
   // constraint failed.
   virtual std::vector<std::string> tactics(const NodeView& node, std::string& why) const = 0;
@@ -76,6 +81,18 @@ class Backend {
   // Fails (Error) if the tactic is unknown here or the packed constants do not fit: plans are untrusted.
   virtual std::unique_ptr<Step> load(const NodeView& node, std::string_view tactic,
                                      std::vector<Tensor> packed) const = 0;
+
+  // A queue of its own on the device whose memory the steps read and write; nullptr: they run on the host.
+  virtual std::shared_ptr<Session> open() const { return nullptr; }
+  // What a machine must offer for plans built here, beside an instruction set: a word that plans keep
+  // ("sm_90"). Empty: nothing.
+  virtual std::string needs() const { return {}; }
+  // Fails with one sentence when this machine does not offer what a plan needs.
+  virtual void check(std::string_view /*needs*/) const {}
+  // The processor, for timings kept between builds; empty: this CPU.
+  virtual std::string processor() const { return {}; }
+  // Whether tactics can be told apart by a clock. If not, the first one stands.
+  virtual bool has_clock() const { return true; }
 };
 
 }  // namespace kvant::engine

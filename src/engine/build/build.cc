@@ -84,7 +84,8 @@ std::vector<PlanStep> choose_steps(const ir::Graph& graph, std::span<const Backe
       const Backend* backend = nullptr;
       std::vector<std::string> tactics = choose(view, backends, step, backend);
       step.packed = backend->pack(view, step.tactic);
-      if (tactics.size() > 1) candidates.push_back({steps.size(), backend, std::move(tactics)});
+      if (tactics.size() > 1 && backend->has_clock())
+        candidates.push_back({steps.size(), backend, std::move(tactics)});
     }
     steps.push_back(std::move(step));
     progress.update(static_cast<int64_t>(steps.size()), "");
@@ -143,6 +144,11 @@ Plan build(ir::Graph graph, const ir::OpTable& ops, std::span<const Backend* con
   }
   std::vector<Candidates> candidates;
   plan.steps = choose_steps(plan.graph, backends, plan.threads, progress, candidates);
+  for (const Backend* backend : backends) {
+    const bool used =
+        std::ranges::any_of(plan.steps, [&](const PlanStep& s) { return s.backend == backend->name(); });
+    if (used && !backend->needs().empty()) plan.needs[std::string(backend->name())] = backend->needs();
+  }
   if (options.tune && options.timing_cache.empty()) {
     tune(plan, backends, candidates, nullptr, progress);
   } else if (options.tune) {

@@ -37,9 +37,10 @@ bool parse_line(const std::string& line, std::string& key, TimingCache::Entry& e
 
 }  // namespace
 
-std::string timing_key(const NodeView& view) {
-  std::string key =
-      fmt::format("{} {} {} threads {}", cpu_model(), name(best_isa()), view.threads, view.node.op);
+std::string timing_key(const NodeView& view, const std::string& processor) {
+  std::string key = processor.empty() ? fmt::format("{} {} {} threads {}", cpu_model(), name(best_isa()),
+                                                    view.threads, view.node.op)
+                                      : fmt::format("{} {}", processor, view.node.op);
   for (const auto& [attribute, value] : view.node.attributes) {
     const std::string text = attribute_text(value);
     if (!text.empty()) key += fmt::format(" {}={}", attribute, text);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which tactic was fastest for a kind of layer on a kind of CPU, kept between builds. A text file with one
-// line per entry, so that files can be merged by putting them one after the other; of two lines of one key
-// the faster counts.
+// Which tactic was fastest for a kind of layer on a kind of processor, kept between builds. A text file with
+// one line per entry, so that files can be merged by putting them one after the other; of two lines of one
+// key the faster counts.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,10 @@
 
 namespace kvant::engine {
 
-// CPU, instruction set, threads, operator, shapes and what else decides about speed; not the values of
-// constants.
-std::string timing_key(const NodeView& view);
+// Processor, threads, operator, shapes and what else decides about speed; not the values of constants.
+// `processor`: of a device (Backend::processor), whose speed no thread changes; empty: this CPU and its
+// instruction set.
+std::string timing_key(const NodeView& view, const std::string& processor = {});
 
 class TimingCache {
  public:

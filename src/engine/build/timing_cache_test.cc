@@ -48,6 +48,14 @@ TEST(TimingCacheFile, RefusesWhatIsNone) {
   EXPECT_THAT(refusal("# kvant timings 1\nnothing\n"), HasSubstr("line 2 of the timing cache"));
 }
 
+TEST(TimingKey, NamesTheProcessorOfADevice) {
+  ir::Node node;
+  node.op = "QConv";
+  const NodeView view{.node = node, .inputs = {}, .outputs = {}, .constants = {}, .threads = 3};
+  EXPECT_THAT(timing_key(view, "NVIDIA H100 sm_90 multiprocessors 132"),
+              testing::StartsWith("NVIDIA H100 sm_90 multiprocessors 132 QConv"));
+}
+
 TEST(TimingKey, TellsWhatDecidesAboutSpeed) {
   const auto key = [](int threads, int64_t stride, int64_t width) {
     ir::Node node;

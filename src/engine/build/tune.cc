@@ -8,6 +8,7 @@
 #include "base/interrupt.h"
 #include "base/random.h"
 #include "engine/build/memory_plan.h"
+#include "engine/build/prove.h"
 #include "engine/run/executor.h"
 
 namespace kvant::engine {
@@ -64,7 +65,8 @@ std::map<std::string, Kind> unknown_kinds(Plan& plan, const std::vector<Candidat
                                           const TimingCache* cache) {
   std::map<std::string, Kind> kinds;
   for (const Candidates& c : candidates) {
-    const std::string key = timing_key(view_of(plan.graph, plan.steps[c.step].node, plan.threads));
+    const std::string key =
+        timing_key(view_of(plan.graph, plan.steps[c.step].node, plan.threads), c.backend->processor());
     const TimingCache::Entry* known = cache != nullptr ? cache->find(key) : nullptr;
     if (known != nullptr && std::ranges::find(c.tactics, known->tactic) != c.tactics.end()) {
       choose(plan, c, known->tactic);
@@ -73,6 +75,25 @@ std::map<std::string, Kind> unknown_kinds(Plan& plan, const std::vector<Candidat
     }
   }
   return kinds;
+}
+
+// Layers of one kind share their tactics: the first one's are compared with each other.
+void keep_equal(Plan& plan, std::map<std::string, Kind>& kinds, std::map<size_t, Candidates>& kept) {
+  for (auto& [key, kind] : kinds) {
+    const Candidates& first = *kind.members[0];
+    if (first.backend->open() == nullptr) continue;
+    const Proof proof =
+        prove(*first.backend, view_of(plan.graph, plan.steps[first.step].node, plan.threads), first.tactics);
+    if (proof.different.empty()) continue;
+    std::string& refused = plan.info["refused tactics"];
+    for (const std::string& tactic : proof.different)
+      refused +=
+          (refused.empty() ? "" : ", ") + plan.graph.node(plan.steps[first.step].node).op + ":" + tactic;
+    for (const Candidates*& member : kind.members) {
+      kept[member->step] = {member->step, member->backend, proof.equal};
+      member = &kept[member->step];
+    }
+  }
 }
 
 void add_times(const Plan& plan, const std::vector<int64_t>& times, std::map<std::string, Kind>& kinds) {
@@ -89,6 +110,8 @@ void tune(Plan& plan, std::span<const Backend* const> backends, const std::vecto
           TimingCache* cache, Progress& progress) {
   std::map<std::string, Kind> kinds = unknown_kinds(plan, candidates, cache);
   if (kinds.empty()) return;
+  std::map<size_t, Candidates> kept;
+  keep_equal(plan, kinds, kept);
   plan_memory(plan);
   const std::vector<Tensor> inputs = random_inputs(plan);
   size_t rounds = 0;

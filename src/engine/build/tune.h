@@ -21,7 +21,8 @@ struct Candidates {
 };
 
 // Replaces tactic and packed constants of each such step by the fastest; layers of one kind get the same. The
-// plan still has its constants in the graph. What `cache` knows is not timed, what it does not know is added
+// plan still has its constants in the graph. Tactics of a device that do not give the bytes of the first one
+// are left out and named in plan.info. What `cache` knows is not timed, what it does not know is added
 // to it.
 void tune(Plan& plan, std::span<const Backend* const> backends, const std::vector<Candidates>& candidates,
           TimingCache* cache, Progress& progress);

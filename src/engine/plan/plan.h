@@ -43,7 +43,8 @@ struct Plan {
   std::vector<PlanStep> steps;   // in execution order: the graph's topological order
   std::vector<int64_t> offsets;  // by value: into the arena, or kNoOffset
   size_t arena_bytes = 0;
-  std::map<std::string, std::string> info;  // how it was built ("mode", "batch"): for people
+  std::map<std::string, std::string> needs;  // by backend: what it needs of a machine (Backend::needs)
+  std::map<std::string, std::string> info;   // how it was built ("mode", "batch"): for people
 };
 
 // Writes the plan, whole or not at all. The same plan gives the same bytes.

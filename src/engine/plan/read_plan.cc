@@ -121,6 +121,9 @@ class Reader {
     } else if (kind == "info") {
       expect(words.size() == 3);
       plan_.info[words[1]] = words[2];
+    } else if (kind == "needs") {
+      expect(words.size() == 3);
+      plan_.needs[words[1]] = words[2];
     } else if (kind == "place") {
       expect(words.size() == 3);
       const ir::ValueId id = plan_.graph.find_value(words[1]);

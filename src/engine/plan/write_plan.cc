@@ -55,6 +55,8 @@ std::string text_of(const Plan& plan, Blobs& blobs) {
       plan.graph, {.max_elements = 0, .store = [&](const Tensor& tensor) { return blobs.add(tensor); }});
   std::string text = fmt::format("graph {}\n{}\ninputs {}\narena {}\n", graph.size(), graph, plan.input_count,
                                  plan.arena_bytes);
+  for (const auto& [backend, what] : plan.needs)
+    text += fmt::format("needs {} {}\n", quote(backend), quote(what));
   for (const auto& [key, value] : plan.info) text += fmt::format("info {} {}\n", quote(key), quote(value));
   for (const PlanStep& step : plan.steps) text += step_lines(plan, step, blobs);
   // In the order of the steps: ids are another in a plan that was read.

@@ -4,16 +4,22 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <map>
 #include <ranges>
+#include <set>
 
 #include "base/error.h"
 #include "base/nearest.h"
+#include "engine/run/device_memory.h"
 #include "engine/run/memory.h"
 #include "engine/run/probes.h"
+#include "engine/run/stretches.h"
 #include "engine/run/team.h"
 
 namespace kvant::engine {
 namespace {
+
+constexpr int kRepeats = 20;  // of a step whose time on a device is wanted
 
 const Backend* find_backend(std::span<const Backend* const> backends, const std::string& name) {
   for (const Backend* backend : backends) {
@@ -29,6 +35,13 @@ struct Loaded {
   std::vector<const std::byte*> inputs;
   std::vector<std::byte*> outputs;
   int64_t nanoseconds = 0;
+  size_t memory = kHost;
+};
+
+// The steps of a stretch on a device as one recording, once they ran.
+struct Replayed {
+  bool ran = false;
+  std::unique_ptr<Recording> recording;
 };
 
 struct Watched {
@@ -65,15 +78,26 @@ struct Engine::State {
   std::vector<ir::ValueId> roots;
   std::vector<Loaded> steps;
   std::shared_ptr<Memory> arena, scratch, constants;
-  std::vector<std::byte*> places;             // by value: in the arena, or nullptr
-  std::vector<std::vector<Slot>> slots;       // by root value that is an input or output of the graph
-  std::vector<std::vector<Watched>> watched;  // by value
+  std::vector<std::byte*> places;                  // by value: in the arena, or nullptr
+  std::vector<std::vector<Slot>> slots;            // by root value that is an input or output of the graph
+  std::vector<std::vector<Watched>> watched;       // by value
+  std::vector<std::byte*> given;                   // by value, inputs and outputs: where it lies this time
+  std::map<std::string, size_t> memory_numbers;    // by backend
+  std::vector<std::shared_ptr<Session>> sessions;  // of memory 1 and on
+  std::vector<std::unique_ptr<DeviceMemory>> devices;
+  Stretches stretches;
+  std::vector<Replayed> replayed;  // by stretch
   bool profiling = false;
   int64_t runs = 0;
 
   State(Plan p, int threads, bool pin) : plan(std::move(p)), team(threads, pin) {}
 
   const ir::Graph& graph() const { return plan.graph; }
+  // An input that stands for a constant which lives in packed form.
+  bool packed_away(ir::ValueId id) const {
+    const auto inputs = graph().inputs().subspan(plan.input_count);
+    return std::ranges::find(inputs, id) != inputs.end();
+  }
   // Whether observers can see the value: made by a step, or an input of the network.
   bool shown(ir::ValueId id) const {
     if (id == ir::kNone || graph().value(id).erased || graph().is_constant(id)) return false;
@@ -82,29 +106,66 @@ struct Engine::State {
   }
   size_t root(ir::ValueId id) const { return static_cast<size_t>(roots[static_cast<size_t>(id)]); }
 
+  DeviceMemory* device(size_t memory) const { return memory == kHost ? nullptr : devices[memory - 1].get(); }
+  size_t memory_of(const Backend& backend);
+  void open_memories(std::span<const Backend* const> backends);
   void gather_constants();
   void load(std::span<const Backend* const> backends);
+  void load_step(size_t index, std::span<const Backend* const> backends);
   void place();
+  void place_on_devices();
+  std::byte* place_of(size_t memory, ir::ValueId root) const;
   void bind_step(size_t index);
   void set_slots(ir::ValueId id, const std::byte* pointer);
   void check_inputs(std::span<const Tensor> inputs) const;
-  void show(ir::ValueId id, const std::byte* data, const Observer& observer) const;
+  void show(ir::ValueId id, const std::byte* data, const Observer& observer, size_t memory = kHost) const;
+  void bring(const std::vector<Move>& moves);
+  void wait_for_devices();
+  void run_stretch(size_t index, const Observer& observer);
+  void run_steps(const Stretch& stretch, const Observer& observer);
   void run_step(size_t index);
   void observe_step(size_t index, const Observer& observer) const;
 };
 
-// All packed constants side by side in the order in which they are read: in large pages, which a mapped file
-// has not.
+size_t Engine::State::memory_of(const Backend& backend) {
+  const auto known = memory_numbers.find(std::string(backend.name()));
+  if (known != memory_numbers.end()) return known->second;
+  std::shared_ptr<Session> session = backend.open();
+  if (session) sessions.push_back(session);
+  return memory_numbers[std::string(backend.name())] = session ? sessions.size() : kHost;
+}
+
+// Which memory each step runs in. A view is in the one where what it shows was made.
+void Engine::State::open_memories(std::span<const Backend* const> backends) {
+  for (const auto& [backend, what] : plan.needs) find_backend(backends, backend)->check(what);
+  roots = storage_roots(plan);
+  std::map<ir::ValueId, size_t> home;
+  steps.resize(plan.steps.size());
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const ir::Node& node = graph().node(plan.steps[i].node);
+    if (plan.steps[i].backend == kView) {
+      steps[i].memory = home[static_cast<ir::ValueId>(root(node.inputs[0]))];
+      continue;
+    }
+    steps[i].memory = memory_of(*find_backend(backends, plan.steps[i].backend));
+    for (const ir::ValueId output : node.outputs) home[output] = steps[i].memory;
+  }
+}
+
+// All packed constants of the host side by side in the order in which they are read: in large pages, which a
+// mapped file has not.
 void Engine::State::gather_constants() {
   const auto aligned = [](size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; };
   size_t bytes = 0;
-  for (const PlanStep& step : plan.steps) {
-    for (const Tensor& tensor : step.packed) bytes += aligned(tensor.byte_size());
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (steps[i].memory != kHost) continue;
+    for (const Tensor& tensor : plan.steps[i].packed) bytes += aligned(tensor.byte_size());
   }
   constants = std::make_shared<Memory>(bytes);
   std::byte* at = constants->data();
-  for (PlanStep& step : plan.steps) {
-    for (Tensor& tensor : step.packed) {
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (steps[i].memory != kHost) continue;
+    for (Tensor& tensor : plan.steps[i].packed) {
       if (tensor.byte_size() == 0) continue;
       std::memcpy(at, tensor.raw(), tensor.byte_size());
       tensor = Tensor(tensor.dtype(), tensor.shape(), std::shared_ptr<const std::byte>(constants, at));
@@ -113,52 +174,88 @@ void Engine::State::gather_constants() {
   }
 }
 
+void Engine::State::load_step(size_t index, std::span<const Backend* const> backends) {
+  PlanStep& step = plan.steps[index];
+  Loaded& loaded = steps[index];
+  const ir::Node& node = graph().node(step.node);
+  noting(
+      [&] {
+        return fmt::format("while loading {} '{}' ({}:{})", node.op, node.name, step.backend, step.tactic);
+      },
+      [&] {
+        loaded.step =
+            find_backend(backends, step.backend)
+                ->load(view_of(graph(), step.node, plan.threads), step.tactic, std::move(step.packed));
+        if (loaded.memory != kHost) loaded.step->attach(*sessions[loaded.memory - 1]);
+      });
+}
+
 void Engine::State::load(std::span<const Backend* const> backends) {
+  open_memories(backends);
   gather_constants();
-  size_t scratch_bytes = 0;
-  for (PlanStep& step : plan.steps) {
-    Loaded loaded;
-    const ir::Node& node = graph().node(step.node);
-    if (step.backend != kView) {
-      noting(
-          [&] {
-            return fmt::format("while loading {} '{}' ({}:{})", node.op, node.name, step.backend,
-                               step.tactic);
-          },
-          [&] {
-            loaded.step =
-                find_backend(backends, step.backend)
-                    ->load(view_of(graph(), step.node, plan.threads), step.tactic, std::move(step.packed));
-          });
-      scratch_bytes = std::max(scratch_bytes, loaded.step->scratch_bytes());
-    }
-    step.packed.clear();
-    steps.push_back(std::move(loaded));
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (plan.steps[i].backend != kView) load_step(i, backends);
+    plan.steps[i].packed.clear();
   }
   const Step* next = nullptr;
   for (Loaded& loaded : steps | std::views::reverse) {
     loaded.next = next;
     if (loaded.step && !loaded.step->first_reads(0, 1).empty()) next = loaded.step.get();
   }
-  scratch = std::make_shared<Memory>(scratch_bytes);
 }
 
 void Engine::State::place() {
   check_memory(plan);
-  arena = std::make_shared<Memory>(plan.arena_bytes);
-  roots = storage_roots(plan);
+  size_t scratch_bytes = 0, on_host = 0;
+  std::vector<size_t> memories;
+  for (const Loaded& loaded : steps) {
+    memories.push_back(loaded.memory);
+    if (loaded.memory != kHost || !loaded.step) continue;
+    ++on_host;
+    scratch_bytes = std::max(scratch_bytes, loaded.step->scratch_bytes());
+  }
+  scratch = std::make_shared<Memory>(scratch_bytes);
+  arena = std::make_shared<Memory>(on_host > 0 || sessions.size() > 1 ? plan.arena_bytes : 0);
+  stretches = stretches_of(plan, memories);
+  replayed.resize(stretches.stretches.size());
   const size_t values = graph().value_capacity();
   places.assign(values, nullptr);
+  given.assign(values, nullptr);
   slots.resize(values);
   watched.resize(values);
   for (const auto& [id, range] : live_ranges(plan)) {
     const auto i = static_cast<size_t>(id);
-    places[i] = arena->data() + plan.offsets[i];
+    if (arena->data() != nullptr) places[i] = arena->data() + plan.offsets[i];
   }
+  place_on_devices();
   for (size_t i = 0; i < steps.size(); ++i) bind_step(i);
 }
 
-// Pointers of one step: fixed ones now, those of graph inputs and outputs at every run.
+void Engine::State::place_on_devices() {
+  for (size_t number = 1; number <= sessions.size(); ++number) {
+    std::set<ir::ValueId> ends;
+    size_t scratch_bytes = 0;
+    for (size_t i = 0; i < steps.size(); ++i) {
+      if (steps[i].memory != number) continue;
+      const ir::Node& node = graph().node(plan.steps[i].node);
+      for (const auto& ids : {node.inputs, node.outputs}) {
+        for (const ir::ValueId id : ids) {
+          if (id == ir::kNone || graph().is_constant(id)) continue;
+          const auto at = static_cast<ir::ValueId>(root(id));
+          if (plan.offsets[root(id)] == kNoOffset && !packed_away(at)) ends.insert(at);
+        }
+      }
+      if (steps[i].step) scratch_bytes = std::max(scratch_bytes, steps[i].step->scratch_bytes());
+    }
+    devices.push_back(std::make_unique<DeviceMemory>(sessions[number - 1], plan, ends, scratch_bytes));
+  }
+}
+
+std::byte* Engine::State::place_of(size_t memory, ir::ValueId id) const {
+  return memory == kHost ? places[static_cast<size_t>(id)] : device(memory)->place(id);
+}
+
+// Pointers of one step: fixed ones now, those of graph inputs and outputs on the host at every run.
 void Engine::State::bind_step(size_t index) {
   const ir::Node& node = graph().node(plan.steps[index].node);
   Loaded& loaded = steps[index];
@@ -166,19 +263,20 @@ void Engine::State::bind_step(size_t index) {
     const ir::ValueId id = node.inputs[i];
     loaded.inputs.push_back(nullptr);
     if (id == ir::kNone || graph().is_constant(id)) continue;
-    loaded.inputs.back() = places[root(id)];
+    loaded.inputs.back() = place_of(loaded.memory, static_cast<ir::ValueId>(root(id)));
     if (loaded.inputs.back() == nullptr) slots[root(id)].push_back({index, i, false});
   }
   for (size_t i = 0; i < node.outputs.size(); ++i) {
     const ir::ValueId id = node.outputs[i];
     loaded.outputs.push_back(nullptr);
     if (id == ir::kNone) continue;
-    loaded.outputs.back() = places[root(id)];
+    loaded.outputs.back() = place_of(loaded.memory, static_cast<ir::ValueId>(root(id)));
     if (loaded.outputs.back() == nullptr) slots[root(id)].push_back({index, i, true});
   }
 }
 
 void Engine::State::set_slots(ir::ValueId id, const std::byte* pointer) {
+  given[static_cast<size_t>(id)] = const_cast<std::byte*>(pointer);
   for (const Slot& slot : slots[static_cast<size_t>(id)]) {
     Loaded& loaded = steps[slot.step];
     if (slot.output) {
@@ -201,21 +299,33 @@ void Engine::State::check_inputs(std::span<const Tensor> inputs) const {
   }
 }
 
-void Engine::State::show(ir::ValueId id, const std::byte* data, const Observer& observer) const {
+void Engine::State::show(ir::ValueId id, const std::byte* data, const Observer& observer,
+                         size_t memory) const {
   const auto& list = watched[static_cast<size_t>(id)];
   if (list.empty()) return;
   const ir::Type& type = graph().value(id).type;
   Tensor stored(type.dtype, *type.shape);
-  if (stored.byte_size() > 0) std::memcpy(stored.mutable_raw(), data, stored.byte_size());
+  if (stored.byte_size() > 0 && memory != kHost) {
+    device(memory)->session().download(stored.mutable_raw(), data, stored.byte_size());
+    device(memory)->session().wait();
+  } else if (stored.byte_size() > 0) {
+    std::memcpy(stored.mutable_raw(), data, stored.byte_size());
+  }
   for (const Watched& w : list) observer(w.name, restore(w.probe, stored));
 }
 
 void Engine::State::run_step(size_t index) {
   Loaded& loaded = steps[index];
   if (!loaded.step) return;
-  const RunArgs args{loaded.inputs, loaded.outputs, scratch->data(), team, loaded.next};
+  const DeviceMemory* on = device(loaded.memory);
+  const RunArgs args{loaded.inputs, loaded.outputs, on != nullptr ? on->scratch() : scratch->data(),
+                     team,          loaded.next,    on != nullptr ? &on->session() : nullptr};
   if (!profiling) {
     loaded.step->run(args);
+    return;
+  }
+  if (on != nullptr) {
+    loaded.nanoseconds += on->session().time([&] { loaded.step->run(args); }, kRepeats);
     return;
   }
   const auto start = std::chrono::steady_clock::now();
@@ -224,13 +334,61 @@ void Engine::State::run_step(size_t index) {
       std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count();
 }
 
+void Engine::State::wait_for_devices() {
+  for (const auto& on : devices) on->wait();
+}
+
+void Engine::State::bring(const std::vector<Move>& moves) {
+  bool landing = false;
+  for (const Move& move : moves) {
+    const auto i = static_cast<size_t>(move.value);
+    std::byte* host = given[i] != nullptr ? given[i] : places[i];
+    if (move.to == kHost) {
+      device(move.from)->download(move.value, host);
+      landing = true;
+      continue;
+    }
+    if (landing) wait_for_devices();  // what goes up may just have come down
+    landing = false;
+    device(move.to)->upload(move.value, host);
+  }
+  if (landing) wait_for_devices();
+}
+
+void Engine::State::run_steps(const Stretch& stretch, const Observer& observer) {
+  for (size_t i = stretch.first; i <= stretch.last; ++i) {
+    run_step(i);
+    if (observer) observe_step(i, observer);
+  }
+}
+
+// On a device the first run is step by step (kernels are loaded then), the second is recorded.
+void Engine::State::run_stretch(size_t index, const Observer& observer) {
+  const Stretch& stretch = stretches.stretches[index];
+  bring(stretch.moves);
+  DeviceMemory* on = device(stretch.memory);
+  if (on == nullptr) {
+    wait_for_devices();  // copies may still read what the host writes next
+    return run_steps(stretch, observer);
+  }
+  on->note_work();
+  Replayed& kept = replayed[index];
+  if (profiling || observer || !kept.ran) {
+    run_steps(stretch, observer);
+    kept.ran = true;
+    return;
+  }
+  if (!kept.recording) kept.recording = on->session().record([&] { run_steps(stretch, {}); });
+  kept.recording->replay();
+}
+
 void Engine::State::observe_step(size_t index, const Observer& observer) const {
   const ir::Node& node = graph().node(plan.steps[index].node);
   const Loaded& loaded = steps[index];
   for (size_t i = 0; i < node.outputs.size(); ++i) {
     if (node.outputs[i] == ir::kNone) continue;
     // A view's own outputs are not bound: it shows what its input holds.
-    show(node.outputs[i], loaded.step ? loaded.outputs[i] : loaded.inputs[0], observer);
+    show(node.outputs[i], loaded.step ? loaded.outputs[i] : loaded.inputs[0], observer, loaded.memory);
   }
 }
 
@@ -302,10 +460,9 @@ std::vector<Tensor> Engine::run(std::span<const Tensor> inputs, const Observer& 
       s.set_slots(id, outputs.back().mutable_raw());
     }
   }
-  for (size_t i = 0; i < s.steps.size(); ++i) {
-    s.run_step(i);
-    if (observer) s.observe_step(i, observer);
-  }
+  for (size_t i = 0; i < s.stretches.stretches.size(); ++i) s.run_stretch(i, observer);
+  s.bring(s.stretches.results);
+  s.wait_for_devices();
   if (s.profiling) ++s.runs;
   // A value listed twice was written to its last place.
   for (size_t i = 0; i < outputs.size(); ++i) {
@@ -325,6 +482,31 @@ void Engine::set_profiling(bool on) {
   for (Loaded& step : state_->steps) step.nanoseconds = 0;
 }
 
+Copies Engine::copies() const {
+  Copies copies;
+  const auto add = [&](const std::vector<Move>& moves) {
+    for (const Move& move : moves) {
+      ++copies.count;
+      copies.bytes += static_cast<int64_t>(value_bytes(state_->graph(), move.value));
+    }
+  };
+  for (const Stretch& stretch : state_->stretches.stretches) add(stretch.moves);
+  add(state_->stretches.results);
+  return copies;
+}
+
+int64_t Engine::replay_nanoseconds() {
+  int64_t total = 0;
+  for (size_t i = 0; i < state_->replayed.size(); ++i) {
+    Recording* recording = state_->replayed[i].recording.get();
+    if (recording == nullptr) continue;
+    total += state_->device(state_->stretches.stretches[i].memory)
+                 ->session()
+                 .time([&] { recording->replay(); }, 1);
+  }
+  return total;
+}
+
 std::vector<LayerTime> Engine::profile() const {
   std::vector<LayerTime> result;
   for (size_t i = 0; i < state_->steps.size(); ++i) {
@@ -334,6 +516,7 @@ std::vector<LayerTime> Engine::profile() const {
                       .op = node.op,
                       .backend = step.backend,
                       .tactic = step.tactic,
+                      .fallback = step.fallback,
                       .sources = node.sources,
                       .nanoseconds = state_->steps[i].nanoseconds,
                       .runs = state_->runs});

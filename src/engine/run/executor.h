@@ -23,9 +23,16 @@ struct LayerTime {
   std::string op;
   std::string backend;
   std::string tactic;
+  std::string fallback;  // why no backend before this one took it
   std::vector<std::string> sources;
   int64_t nanoseconds = 0;
   int64_t runs = 0;
+};
+
+// Between the host and devices in one run, inputs and outputs of the network included.
+struct Copies {
+  int64_t count = 0;
+  int64_t bytes = 0;
 };
 
 // What a node looks like to a backend.
@@ -47,6 +54,10 @@ class Engine final : public ir::Runner {
 
   void set_profiling(bool on);
   std::vector<LayerTime> profile() const;
+  Copies copies() const;
+  // Runs what is on devices once more over the inputs of the last run, without copies, by the device's clock;
+  // 0 when nothing is. After two runs that nobody watched.
+  int64_t replay_nanoseconds();
   const Plan& plan() const;
   int threads() const;
   // Runs fn(thread, threads) once on each of the engine's threads, for measurements on the same cores.

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an engine has on one device: the arena at the plan's offsets, room for inputs and outputs of the
+// graph, scratch, and the copies to and from the host.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "engine/plan/plan.h"
+#include "engine/session.h"
+
+namespace kvant::engine {
+
+class DeviceMemory {
+ public:
+  // `ends`: root values that steps on the device read or write and that have no place in the arena.
+  DeviceMemory(std::shared_ptr<Session> session, const Plan& plan, const std::set<ir::ValueId>& ends,
+               size_t scratch_bytes);
+
+  Session& session() const { return *session_; }
+  // Where a root value lies on the device.
+  std::byte* place(ir::ValueId root) const;
+  std::byte* scratch() const { return scratch_.get(); }
+
+  // Inputs and outputs go through staging memory: what they are copied from is free again at once, what they
+  // are copied to has them after wait().
+  void upload(ir::ValueId root, const std::byte* host);
+  void download(ir::ValueId root, std::byte* host);
+  // Until all that was queued is done. Costs nothing when nothing was.
+  void wait();
+  void note_work() { busy_ = true; }
+
+ private:
+  struct End {
+    std::byte* device;
+    std::byte* staging;
+  };
+  struct Landing {
+    std::byte* host;
+    const std::byte* staging;
+    size_t bytes;
+  };
+
+  const Plan& plan_;
+  std::shared_ptr<Session> session_;
+  std::shared_ptr<std::byte> arena_, scratch_, ends_memory_, staging_;
+  std::map<ir::ValueId, End> ends_;
+  std::vector<Landing> landings_;  // downloads that end in the caller's memory
+  bool busy_ = false;
+};
+
+}  // namespace kvant::engine
