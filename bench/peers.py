@@ -35,7 +35,7 @@ except ImportError:
     openvino = None
 
 NETWORKS = ["resnet50-v1", "resnet50-v1.5", "resnet101-v1.5", "keras-mobilenet-v1", "mobilenet-v2", "tf-efficientnet-b0",
-            "tf-efficientnet-b3", "keras-inception-v3", "squeezenet1.1", "deit-tiny"]
+            "tf-efficientnet-b3", "keras-inception-v3", "squeezenet1.1", "deit-tiny", "yolov8n"]
 OURS = "kvant int8"
 CORES = os.sched_getaffinity(0)
 

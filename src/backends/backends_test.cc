@@ -401,6 +401,13 @@ TEST(CpuBackend, RowsToCodes) {
       expect_reference(OneNode("QSoftmax", softmax, {reals({40, 197}, 3, -6, 6)}));
       expect_reference(OneNode("QSoftmax", softmax, {reals({7, 1, 5}, 3, -60, 80)}));
       expect_reference(OneNode("QSoftmax", softmax, {reals({3, 2, 1}, 3)}));
+      for (const int64_t axis : {0, 1}) {  // columns: fewer than are taken together, as many, and some more
+        ir::Attributes along = softmax;
+        along.set("axis", axis);
+        expect_reference(OneNode("QSoftmax", along, {reals({2, 16, 7}, 3, -6, 6)}));
+        expect_reference(OneNode("QSoftmax", along, {reals({3, 5, 32}, 3, -6, 6)}));
+        expect_reference(OneNode("QSoftmax", along, {reals({1, 16, 83}, 3, -6, 6)}));
+      }
     }
     const Tensor gain = reals({70}, 5), bias = reals({70}, 6);
     expect_reference(OneNode("QLayerNormalization", norm, {reals({400, 70}, 4), gain, bias}));

@@ -114,13 +114,23 @@ ValueId Builder::concat(const std::string& name, std::vector<ValueId> parts, int
   return node("Concat", name, std::move(parts), {{"axis", axis}});
 }
 
-std::vector<ValueId> Builder::split(const std::string& name, ValueId x, int64_t parts, int64_t axis) {
+std::vector<ValueId> Builder::split_node(const std::string& name, std::vector<ValueId> inputs, int64_t parts,
+                                         ir::Attributes attributes) {
   std::vector<std::string> names;
   for (int64_t i = 0; i < parts; ++i) names.push_back(fmt::format("{}/{}", name, i));
   const ir::NodeId id =
-      graph_.add_node("Split", name, {x}, std::move(names), {{"axis", axis}, {"num_outputs", parts}});
+      graph_.add_node("Split", name, std::move(inputs), std::move(names), std::move(attributes));
   inference_.infer(id);
   return graph_.node(id).outputs;
+}
+
+std::vector<ValueId> Builder::split(const std::string& name, ValueId x, int64_t parts, int64_t axis) {
+  return split_node(name, {x}, parts, {{"axis", axis}, {"num_outputs", parts}});
+}
+
+std::vector<ValueId> Builder::split(const std::string& name, ValueId x, const Ints& sizes, int64_t axis) {
+  return split_node(name, {x, integers(name + "/sizes", sizes)}, static_cast<int64_t>(sizes.size()),
+                    {{"axis", axis}});
 }
 
 ValueId Builder::reshape(const std::string& name, ValueId x, Ints shape) {
@@ -189,11 +199,17 @@ void Builder::classify_features(ValueId x, const std::string& name) {
   finish(node("Gemm", name, {x, weight, bias}, {{"transB", int64_t{1}}}));
 }
 
-void Builder::finish(ValueId x) {
-  graph_.rename_value(x, "logits");
+void Builder::add_output(ValueId x, std::string_view name, Shape shape) {
+  std::vector<std::string> names(shape.size());
+  names[0] = "N";
+  shape[0] = kUnknownDim;
+  graph_.rename_value(x, std::string(name));
   graph_.add_output(x);
-  graph_.set_type(x, {DType::Float32, Shape{kUnknownDim, classes_}});
-  graph_.set_dim_names(x, {"N", ""});
+  graph_.set_type(x, {DType::Float32, std::move(shape)});
+  graph_.set_dim_names(x, names);
 }
+
+void Builder::finish(ValueId x) { add_output(x, "logits", {kUnknownDim, classes_}); }
+void Builder::finish_detections(ValueId x) { add_output(x, "predictions", shape(x)); }
 
 }  // namespace kvant::zoo

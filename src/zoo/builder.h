@@ -62,6 +62,9 @@ class Builder {
   ir::ValueId concat(const std::string& name, std::vector<ir::ValueId> parts, int64_t axis = 1);
   // Equal parts.
   std::vector<ir::ValueId> split(const std::string& name, ir::ValueId x, int64_t parts, int64_t axis);
+  // Parts of these sizes.
+  std::vector<ir::ValueId> split(const std::string& name, ir::ValueId x, const std::vector<int64_t>& sizes,
+                                 int64_t axis);
   ir::ValueId reshape(const std::string& name, ir::ValueId x, std::vector<int64_t> shape);
   ir::ValueId transpose(const std::string& name, ir::ValueId x, std::vector<int64_t> permutation);
   // A layer of its own that pads rows and columns with zeros.
@@ -89,6 +92,8 @@ class Builder {
   void classify_features(ir::ValueId x, const std::string& name);
   // `x`, [N, classes], becomes the graph's output "logits".
   void finish(ir::ValueId x);
+  // `x`, [N, 4 + classes, cells], becomes the graph's output "predictions".
+  void finish_detections(ir::ValueId x);
 
   ir::ValueId node(const char* op, const std::string& name, std::vector<ir::ValueId> inputs,
                    ir::Attributes attributes = {});
@@ -107,6 +112,9 @@ class Builder {
   ir::Graph take() { return std::move(graph_); }
 
  private:
+  std::vector<ir::ValueId> split_node(const std::string& name, std::vector<ir::ValueId> inputs, int64_t parts,
+                                      ir::Attributes attributes);
+  void add_output(ir::ValueId x, std::string_view name, Shape shape);
   Tensor normal(Shape shape, double deviation);
   Tensor uniform(Shape shape, float bound);
   // Memory that all weights share while only their shapes matter.

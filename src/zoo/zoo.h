@@ -37,9 +37,10 @@ struct Options {
 };
 
 // The network as a graph: input "input" [N,C,H,W] with symbolic batch "N", output "logits" [N,classes].
-// There is no softmax at the end: training and evaluation take logits. Convolutions are initialized after He
-// et al. 2015 (normal, fan-in), the classifier uniformly in +-1/sqrt(inputs), transformers' layers and
-// embeddings normally with deviation 0.02; batch norms are the identity. Nodes are named by their place
+// There is no softmax at the end: training and evaluation take logits. A detector's output is "predictions"
+// [N,4+classes,cells]: centre and size of a box in pixels, then a score a class. Convolutions are initialized
+// after He et al. 2015 (normal, fan-in), the classifier uniformly in +-1/sqrt(inputs), transformers' layers
+// and embeddings normally with deviation 0.02; batch norms are the identity. Nodes are named by their place
 // ("layer1/0/conv1"), in the keras- and tf- networks as there ("conv2_block1_1_conv"); constants by their
 // node
 // ("layer1/0/conv1/weight", ".../bias", ".../scale", ".../mean", ".../var"). The same name, options and seed

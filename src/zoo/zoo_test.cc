@@ -44,7 +44,8 @@ struct Published {
 // EfficientNets: as Keras's without the seven numbers of its Normalization layer. GMACs: torchvision's
 // "GFLOPS" (also Inception v3's), He et al. (3.8 and 7.6 in v1), Howard et al. (0.569), Sandler et al.
 // (0.300), Tan and Le (0.39 and 1.8), timm for DeiT-tiny and EfficientNet-Lite0 (its 0.40 counts batch norms
-// too), MLPerf Tiny, Idelbayev for ResNet-20. Networks without a source are pinned.
+// too), MLPerf Tiny, Idelbayev for ResNet-20, Ultralytics' documentation (3.2 M, 8.7 GFLOPs of two
+// operations a multiply-add; its model summary has 3,157,200). Networks without a source are pinned.
 constexpr Published kPublished[] = {
     {"resnet8", 78'666, kStatistics, 12'501'632, 0.0125},
     {"resnet20", 269'722, kLearned, 40'551'040, 0.041},
@@ -70,6 +71,7 @@ constexpr Published kPublished[] = {
     {"keras-inception-v3", 23'851'784, kStatistics | kNoScales, 5'713'216'096, 5.71},
     {"deit-tiny", 5'717'416, kLearned, 1'253'683'200, 1.26},
     {"vit-cifar", 810'890, kLearned, 57'017'600, 0},
+    {"yolov8n", 3'157'200, kLearned, 4'371'993'600, 4.35},
 };
 
 int64_t statistics(const ir::Graph& graph) {
@@ -125,8 +127,10 @@ TEST(Zoo, GraphsAreValidWithASymbolicBatch) {
     EXPECT_EQ(input.dim_names.at(0), "N");
     ASSERT_EQ(graph.outputs().size(), 1u);
     const ir::Value& output = graph.value(graph.outputs()[0]);
-    EXPECT_EQ(output.name, "logits");
-    EXPECT_EQ(output.type.shape, (Shape{kUnknownDim, 7}));
+    const bool detects = network.name == "yolov8n";
+    EXPECT_EQ(output.name, detects ? "predictions" : "logits");
+    const Shape cells = {kUnknownDim, 4 + 7, 8 * 8 + 4 * 4 + 2 * 2};
+    EXPECT_EQ(output.type.shape, detects ? cells : (Shape{kUnknownDim, 7}));
     EXPECT_EQ(output.dim_names.at(0), "N");
     for (const ir::NodeId id : graph.topological_order()) EXPECT_NE(graph.node(id).name, "");
   }
@@ -201,6 +205,29 @@ TEST(Zoo, EveryFamilyRuns) {
   expect_finite_logits("keras-mobilenet-v2", {3, 33, 33}, 5);
   expect_finite_logits("keras-inception-v3", {3, 75, 75}, 5);
   expect_finite_logits("deit-tiny", {3, 32, 32}, 5);
+}
+
+// A box whose four distances are sure to be 3 cells has that size around the centre of its cell.
+TEST(Zoo, DetectorDecodesItsBoxes) {
+  ir::Graph graph = create("yolov8n", {.classes = 2, .input = {3, 32, 64}});
+  const ir::Node& softmax = graph.node(graph.find_node("model/22/dfl/softmax"));
+  Tensor sure = Tensor::full({1, 16, 4, 32 + 8 + 2}, 0.0f);
+  for (int64_t i = 0; i < 4 * 42; ++i) sure.mutable_data<float>()[static_cast<size_t>(3 * 4 * 42 + i)] = 1.0f;
+  graph.replace_uses(softmax.outputs[0], graph.add_constant("sure", sure));
+  graph.erase_dead();
+  const std::vector<Tensor> inputs{Tensor::full({1, 3, 32, 64}, 0.5f)};
+  const Tensor y = ir::evaluate(graph, ops::standard(), inputs)[0];
+  ASSERT_EQ(y.shape(), (Shape{1, 6, 42}));
+  const auto at = [&](int64_t row, int64_t cell) {
+    return y.data<float>()[static_cast<size_t>(row * 42 + cell)];
+  };
+  EXPECT_EQ(at(0, 9), (1 + 0.5f) * 8);  // second row of the finest map, second column
+  EXPECT_EQ(at(1, 9), (1 + 0.5f) * 8);
+  EXPECT_EQ(at(2, 9), 6 * 8);
+  EXPECT_EQ(at(3, 41), 6 * 32);  // last cell of the coarsest
+  EXPECT_EQ(at(0, 41), (1 + 0.5f) * 32);
+  EXPECT_GT(at(4, 0), 0);
+  EXPECT_LT(at(4, 0), 1) << "scores are probabilities";
 }
 
 std::vector<int64_t> ints_of(const ir::Graph& graph, const char* node, const char* attribute) {
@@ -298,6 +325,7 @@ TEST(Zoo, RefusesWhatItCannotBuild) {
               HasSubstr("input 3x0x28: each dimension must be between"));
   EXPECT_THAT(error_of("vit-cifar", {.input = {3, 30, 32}}),
               HasSubstr("the image is 30x32, but its sides must be multiples of the patch of 4"));
+  EXPECT_THAT(error_of("yolov8n", {.input = {3, 48, 64}}), HasSubstr("its sides must be multiples of 32"));
   EXPECT_THAT(error_of("keras-inception-v3", {.input = {3, 32, 32}}), HasSubstr("does not fit"));
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Softmax and LayerNormalization over the last axes, and their forms with codes as the result. Along other
-// axes they are oneDNN's.
+// Softmax and LayerNormalization, and their forms with codes as the result. Along another axis than the last
+// a softmax takes some of its columns at a time as rows.
+#include <algorithm>
+
 #include "backends/cpu/kernels/rows/rows.h"
 #include "backends/cpu/node_epilogue.h"
 #include "backends/cpu/onednn.h"
@@ -9,9 +11,12 @@
 namespace kvant::backends::cpu {
 namespace {
 
+constexpr int64_t kColumnsTogether = 32;
+
 struct Rows {
   bool normalizes = false;
   int64_t count = 0, length = 0;
+  int64_t inner = 1;  // a row's elements lie so far apart, and so many rows side by side
   float epsilon = 0;
   RowOutput out;
 };
@@ -27,11 +32,11 @@ Rows describe_rows(const engine::NodeView& view, const Operands& operands) {
   for (size_t i = 1; i < view.node.outputs.size(); ++i)
     require(view, view.node.outputs[i] == ir::kNone, "means and deviations are left to the reference");
   auto axis = static_cast<size_t>(normalize_axis(attributes.integer("axis", -1), x.size()));
-  require(view,
-          rows.normalizes ||
-              element_count(Shape(x.begin() + static_cast<std::ptrdiff_t>(axis) + 1, x.end())) == 1,
-          "the axis is not the last one");
   rows.length = element_count(Shape(x.begin() + static_cast<std::ptrdiff_t>(axis), x.end()));
+  if (!rows.normalizes) {
+    rows.inner = element_count(Shape(x.begin() + static_cast<std::ptrdiff_t>(axis) + 1, x.end()));
+    rows.length = x[axis];
+  }
   rows.count = element_count(x) / rows.length;
   rows.out.output = code_of(view, view.outputs.at(0).dtype);
   if (rows.out.output != Code::F32) {
@@ -61,12 +66,60 @@ std::vector<std::string> rows_tactics(const engine::NodeView& view, std::string&
   return isa_tactics(row_kernels(), rows_prefix(view));
 }
 
+// Columns [first, first + count) of a block of rows.length x rows.inner, each a row for the kernel.
+template <class Word>
+void softmax_of_columns(const RowKernels& k, const Rows& rows, const float* x, Word* y, int64_t first,
+                        int64_t count, float* scratch) {
+  float *work = scratch, *in = work + rows.length;
+  auto* out = reinterpret_cast<Word*>(in + count * rows.length);
+  for (int64_t i = 0; i < rows.length; ++i) {
+    for (int64_t j = 0; j < count; ++j) in[j * rows.length + i] = x[i * rows.inner + first + j];
+  }
+  for (int64_t j = 0; j < count; ++j) {
+    k.softmax(rows.out, in + j * rows.length, reinterpret_cast<std::byte*>(out + j * rows.length),
+              rows.length, work);
+  }
+  for (int64_t i = 0; i < rows.length; ++i) {
+    for (int64_t j = 0; j < count; ++j) y[i * rows.inner + first + j] = out[j * rows.length + i];
+  }
+}
+
+std::unique_ptr<engine::Step> columns_step(const Rows& rows, const RowKernels& k, int threads) {
+  const int64_t together = std::min(kColumnsTogether, rows.inner);
+  const auto floats = static_cast<size_t>((2 * together + 1) * rows.length);
+  const size_t scratch_bytes = (floats * 4 + 63) / 64 * 64;
+  return function_step(
+      [=, &k](const engine::RunArgs& args) {
+        const int64_t blocks = (rows.inner + together - 1) / together, all = rows.count / rows.inner * blocks;
+        spread(args.team, rows.count * rows.length < 2048 ? 1 : threads, [&](int thread, int used) {
+          auto* scratch =
+              reinterpret_cast<float*>(args.scratch + static_cast<size_t>(thread) * scratch_bytes);
+          const int64_t last = all * (thread + 1) / used;
+          for (int64_t block = all * thread / used; block < last; ++block) {
+            const int64_t outer = block / blocks * rows.length * rows.inner,
+                          first = block % blocks * together;
+            const int64_t count = std::min(together, rows.inner - first);
+            const float* x = reinterpret_cast<const float*>(args.inputs[0]) + outer;
+            if (rows.out.output == Code::F32) {
+              softmax_of_columns(k, rows, x, reinterpret_cast<float*>(args.outputs[0]) + outer, first, count,
+                                 scratch);
+            } else {
+              softmax_of_columns(k, rows, x, reinterpret_cast<uint8_t*>(args.outputs[0]) + outer, first,
+                                 count, scratch);
+            }
+          }
+        });
+      },
+      scratch_bytes * static_cast<size_t>(threads));
+}
+
 std::unique_ptr<engine::Step> rows_load(const engine::NodeView& view, std::string_view tactic,
                                         std::vector<Tensor> packed) {
   Operands operands(view, std::move(packed));
   const Rows rows = describe_rows(view, operands);
   const RowKernels& k = kernels_of(view, row_kernels(), rows_prefix(view), tactic);
   const int threads = threads_of(view);
+  if (rows.inner > 1) return columns_step(rows, k, threads);
   const size_t row_scratch = static_cast<size_t>((rows.length * 4 + 63) / 64 * 64);
   return function_step(
       [=, &k, gain = operands.take(1), bias = operands.take(2),

@@ -16,6 +16,10 @@ class Propagate {
   size_t run() {
     size_t changes = 0;
     while (const size_t moved = sweep()) changes += moved;
+    for (const ir::NodeId id : graph_.topological_order()) {
+      const auto params = graph_.node(id).erased ? std::nullopt : tensor_quantizer(graph_, id);
+      if (params) merge_readers(graph_.node(id).inputs[0], *params);
+    }
     return changes;
   }
 
@@ -113,19 +117,21 @@ class Propagate {
     if (data.empty()) return false;
     std::vector<ir::NodeId> quantizers;
     for (const ir::ValueId output : node.outputs) {
+      merge_readers(output, *params);
       const ir::NodeId user = sole_user(graph_, output);
       const auto other = tensor_quantizer(graph_, user);
       if (!other || !same_params(*params, *other)) return false;
       quantizers.push_back(user);
     }
-    if (!worth_moving(node, data)) return false;
-    const ir::Node quantize = graph_.node(id);
+    if (!worth_moving(producer, data, *params)) return false;
+    const ir::NodeId kept = quantizers.front();  // `id` may have been merged with it
+    const ir::Node quantize = graph_.node(kept);
     std::vector<ir::ValueId> inputs = node.inputs;
     for (const size_t i : data) {
       std::vector<ir::ValueId> operands = quantize.inputs;
       operands[0] = node.inputs[i];
       inputs[i] =
-          edit_.value("QuantizeLinear", quantize.name, std::move(operands), quantize.attributes, {id});
+          edit_.value("QuantizeLinear", quantize.name, std::move(operands), quantize.attributes, {kept});
     }
     const auto moved = on_codes(edit_, producer, std::move(inputs), *params, true);
     if (!moved) return false;
@@ -135,11 +141,40 @@ class Propagate {
     return true;
   }
 
-  // A tensor that others read in float too would be quantized whole for the sake of a part of it.
-  bool worth_moving(const ir::Node& node, const std::vector<size_t>& data) const {
+  bool quantizes_alike(ir::NodeId id, const QuantParams& params) const {
+    const auto other = tensor_quantizer(graph_, id);
+    return other && same_params(params, *other);
+  }
+
+  // Where Qs of the same parameters are all that reads a tensor, one of them is left.
+  void merge_readers(ir::ValueId id, const QuantParams& params) {
+    const std::vector<ir::Use> uses = graph_.value(id).uses;
+    if (uses.size() < 2 || graph_.use_count(id) != uses.size()) return;
+    for (const ir::Use& use : uses) {
+      if (!quantizes_alike(use.node, params) || graph_.is_output(graph_.node(use.node).outputs[0])) return;
+    }
+    const ir::ValueId kept = graph_.node(uses[0].node).outputs[0];
+    for (size_t i = 1; i < uses.size(); ++i) {
+      const ir::ValueId other = graph_.node(uses[i].node).outputs[0];
+      record_probe(graph_, graph_.value(other).name, {.value = graph_.value(kept).name, .permutation = {}});
+      graph_.replace_uses(other, kept);
+    }
+    graph_.erase_dead();
+  }
+
+  // A tensor that others read in float too would be quantized whole for the sake of a part of it; not so
+  // where they quantize it in the same way.
+  bool worth_moving(ir::NodeId id, const std::vector<size_t>& data, const QuantParams& params) const {
+    const ir::Node& node = graph_.node(id);
     if (node.op == "Concat") return true;
     return std::ranges::all_of(data, [&](size_t i) {
-      return graph_.use_count(node.inputs[i]) == 1 || dequantized(graph_, node.inputs[i]).has_value();
+      const ir::ValueId x = node.inputs[i];
+      const std::vector<ir::Use>& uses = graph_.value(x).uses;
+      const bool alike =
+          graph_.use_count(x) == uses.size() && std::ranges::all_of(uses, [&](const ir::Use& use) {
+            return use.node == id || quantizes_alike(use.node, params);
+          });
+      return alike || dequantized(graph_, x).has_value();
     });
   }
 
