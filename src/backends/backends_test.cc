@@ -278,6 +278,15 @@ TEST(CpuBackend, FloatElementwise) {
     expect_reference(OneNode(op, {}, {x, reals({1, 1, 1, 1, 1}, 2)}), false);
     expect_reference(OneNode(op, {}, {reals({2, 1, 3}, 1), reals({4, 1}, 2)}), false);
   }
+  for (const char* op : {"Min", "Max"}) {
+    for (const DType dtype : {DType::Int8, DType::UInt8}) {
+      const Tensor y = codes(dtype, {2, 5, 7, 67}, 4);
+      expect_reference(OneNode(op, {}, {y, codes(dtype, {67}, 5)}));
+      expect_reference(OneNode(op, {}, {codes(dtype, {67}, 5), y}, {}, {1}));
+      expect_reference(OneNode(op, {}, {y, codes(dtype, {5, 1, 1}, 5)}));
+      expect_reference(OneNode(op, {}, {y, codes(dtype, {2, 5, 7, 67}, 5)}, {}, {0, 1}));
+    }
+  }
   for (const char* op : {"Sub", "Div", "Min", "Max", "Pow"}) {
     const Tensor positive = reals({2, 5, 7, 19}, 3, 0.5f, 2);
     expect_reference(OneNode(op, {}, {positive, reals({2, 5, 7, 19}, 2, 0.5f, 2)}, {}, {0, 1}));

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Elementwise float operators: those of two operands with the broadcasts that networks use, functions,
-// activations.
+// Elementwise float operators (Min and Max of codes too): those of two operands with the broadcasts that
+// networks use, functions, activations.
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "backends/cpu/operands.h"
 #include "tensor/activation.h"
@@ -39,8 +41,13 @@ bool repeats_to(const Shape& b, const Shape& a) {
   return true;
 }
 
+bool is_code(DType dtype) { return dtype == DType::Int8 || dtype == DType::UInt8; }
+
 Broadcasting describe_binary(const engine::NodeView& view, const Operands& operands) {
-  require(view, operands.dtype(0) == DType::Float32 && operands.dtype(1) == DType::Float32, "only f32");
+  const DType dtype = operands.dtype(0);
+  const bool bounds = view.node.op == "Min" || view.node.op == "Max";
+  require(view, operands.dtype(1) == dtype && (dtype == DType::Float32 || (bounds && is_code(dtype))),
+          bounds ? "only f32, i8 and u8" : "only f32");
   const Shape &first = operands.shape(0), &second = operands.shape(1), &y = output_shape(view);
   Broadcasting d;
   d.swapped = first != y;
@@ -76,7 +83,7 @@ struct BinaryName {
 
 constexpr BinaryName kBinaries[] = {{"Add", "add_f32", Binary::Add}, {"Sub", "sub_f32", Binary::Sub},
                                     {"Mul", "mul_f32", Binary::Mul}, {"Div", "div_f32", Binary::Div},
-                                    {"Min", "min_f32", Binary::Min}, {"Max", "max_f32", Binary::Max},
+                                    {"Min", "min", Binary::Min},     {"Max", "max", Binary::Max},
                                     {"Pow", "pow_f32", Binary::Pow}};
 
 const BinaryName& binary_of(const engine::NodeView& view) {
@@ -92,6 +99,55 @@ std::vector<std::string> binary_tactics(const engine::NodeView& view, std::strin
   return isa_tactics(binary_of(view).prefix);
 }
 
+// One row for all, so short that most of a run would be the calls: it is laid out several times.
+constexpr int64_t kLongRow = 2048;
+
+std::optional<Tensor> several_rows(const Broadcasting& d, const std::optional<Tensor>& row) {
+  const bool one_for_all =
+      std::ranges::all_of(d.axes, [](const Broadcasting::Axis& axis) { return axis.step == 0; });
+  if (!row || d.rows == 1 || d.single || !one_for_all || 2 * d.length > kLongRow) return std::nullopt;
+  const int64_t times = std::min(d.rows, kLongRow / d.length);
+  Tensor result(row->dtype(), {times * d.length});
+  for (int64_t i = 0; i < times; ++i)
+    std::memcpy(result.mutable_raw() + static_cast<size_t>(i) * row->byte_size(), row->raw(),
+                row->byte_size());
+  return result;
+}
+
+// fn(x, b, y, n): the whole operand x, the one that may be repeated, the result.
+template <class Element, class Fn>
+std::unique_ptr<engine::Step> by_rows(const Broadcasting& d, Operands& operands, const Fn& fn) {
+  std::optional<Tensor> whole = operands.take(d.swapped ? 1 : 0), row = operands.take(d.swapped ? 0 : 1);
+  const size_t whole_at = d.swapped ? 1 : 0, row_at = 1 - whole_at;
+  const std::optional<Tensor> several = several_rows(d, row);
+  if (several) {
+    return function_step([=](const engine::RunArgs& args) {
+      const auto* a = reinterpret_cast<const Element*>(Operands::pointer(whole, args, whole_at));
+      const auto* b = reinterpret_cast<const Element*>(several->raw());
+      auto* y = reinterpret_cast<Element*>(args.outputs[0]);
+      const int64_t chunk = several->size();
+      spread_range(args.team, d.rows * d.length, (kGrain + chunk - 1) / chunk * chunk,
+                   [&](int64_t i, int64_t end) {
+                     for (; i < end; i += chunk) fn(a + i, b, y + i, std::min(chunk, end - i));
+                   });
+    });
+  }
+  return function_step([=](const engine::RunArgs& args) {
+    const auto* a = reinterpret_cast<const Element*>(Operands::pointer(whole, args, whole_at));
+    const auto* b = reinterpret_cast<const Element*>(Operands::pointer(row, args, row_at));
+    auto* y = reinterpret_cast<Element*>(args.outputs[0]);
+    if (d.rows == 1) {
+      spread_range(args.team, d.length, kGrain,
+                   [&](int64_t i, int64_t end) { fn(a + i, d.single ? b : b + i, y + i, end - i); });
+      return;
+    }
+    spread_range(args.team, d.rows, kGrain / d.length + 1, [&](int64_t row_index, int64_t end) {
+      for (; row_index < end; ++row_index)
+        fn(a + row_index * d.length, b + d.b_offset(row_index), y + row_index * d.length, d.length);
+    });
+  });
+}
+
 std::unique_ptr<engine::Step> binary_load(const engine::NodeView& view, std::string_view tactic,
                                           std::vector<Tensor> packed) {
   require(view, view.node.inputs.size() == 2, "only two operands");
@@ -99,30 +155,25 @@ std::unique_ptr<engine::Step> binary_load(const engine::NodeView& view, std::str
   const Broadcasting d = describe_binary(view, operands);
   const ElementKernels& k = kernels_of(view, binary_of(view).prefix, tactic);
   const Binary kind = binary_of(view).kind;
-  return function_step(
-      [=, &k, first = operands.take(0), second = operands.take(1)](const engine::RunArgs& args) {
-        const auto* a = reinterpret_cast<const float*>(d.swapped ? Operands::pointer(second, args, 1)
-                                                                 : Operands::pointer(first, args, 0));
-        const auto* b = reinterpret_cast<const float*>(d.swapped ? Operands::pointer(first, args, 0)
-                                                                 : Operands::pointer(second, args, 1));
-        auto* y = reinterpret_cast<float*>(args.outputs[0]);
-        const int64_t b_step = d.single ? 0 : 1;
-        const auto run = [&](const float* from, const float* by, float* to, int64_t n) {
-          if (d.swapped) {
-            k.binary_f32(kind, by, b_step, from, 1, to, n);
-          } else {
-            k.binary_f32(kind, from, 1, by, b_step, to, n);
-          }
-        };
-        if (d.rows == 1) {
-          spread_range(args.team, d.length, kGrain,
-                       [&](int64_t i, int64_t end) { run(a + i, d.single ? b : b + i, y + i, end - i); });
-          return;
-        }
-        spread_range(args.team, d.rows, kGrain / d.length + 1, [&](int64_t row, int64_t end) {
-          for (; row < end; ++row) run(a + row * d.length, b + d.b_offset(row), y + row * d.length, d.length);
-        });
-      });
+  const int64_t b_step = d.single ? 0 : 1;
+  const bool above = kind == Binary::Min, swapped = d.swapped;
+  if (operands.dtype(0) == DType::UInt8) {
+    return by_rows<uint8_t>(d, operands, [=, &k](const uint8_t* x, const uint8_t* by, uint8_t* y, int64_t n) {
+      k.bound_u8(above, x, by, b_step, y, n);
+    });
+  }
+  if (operands.dtype(0) == DType::Int8) {
+    return by_rows<int8_t>(d, operands, [=, &k](const int8_t* x, const int8_t* by, int8_t* y, int64_t n) {
+      k.bound_i8(above, x, by, b_step, y, n);
+    });
+  }
+  return by_rows<float>(d, operands, [=, &k](const float* x, const float* by, float* y, int64_t n) {
+    if (swapped) {
+      k.binary_f32(kind, by, b_step, x, 1, y, n);
+    } else {
+      k.binary_f32(kind, x, 1, by, b_step, y, n);
+    }
+  });
 }
 
 Binding binary(std::string_view op) { return {op, binary_tactics, pack_constants, binary_load}; }

@@ -13,7 +13,7 @@ std::string auto_section(const CommandResult& result) {
   constexpr Align kRight = Align::Right;
   HtmlTable table({"tried", "top-1", "agrees with float", "points lost", "ms", "speed-up", "verdict"},
                   {Align::Left, kRight, kRight, kRight, kRight, kRight, Align::Left});
-  Chart chart{.x = {"latency, ms"}, .y = {"points lost"}};
+  Chart chart{.x = {"times as fast as float"}, .y = {"points lost"}};
   chart.groups = {"chosen", "nothing tried is better in both", "others"};
   for (const Json& trial : tried) {
     const std::string name = text_in(trial, "name"), verdict = text_in(trial, "verdict");
@@ -23,12 +23,13 @@ std::string auto_section(const CommandResult& result) {
     table.add({name, per_cent(number_in(trial, "top1")), per_cent(number_in(trial, "agreement")),
                shown(points, 2), shown(ms, 3), speedup ? fmt::format("{:.2f}x", *speedup) : "", verdict});
     const bool front = trial.is_object() && trial.contains("front") && trial["front"] == true;
-    if (points && ms)
-      chart.points.push_back({*ms, *points, fmt::format("{}: {:.2f} points, {:.3f} ms", name, *points, *ms),
-                              0.1,
-                              verdict == "chosen" ? 0
-                              : front             ? 1
-                                                  : 2});
+    if (points && speedup)
+      chart.points.push_back(
+          {*speedup, *points,
+           fmt::format("{}: {:.2f} points lost, {:.2f} times as fast", name, *points, *speedup), 0.1,
+           verdict == "chosen" ? 0
+           : front             ? 1
+                               : 2});
   }
   return heading(2, "The search: " + text_in(result.json, "model")) +
          paragraph(text_in(result.json, "sentence")) + svg(chart) + table.html();

@@ -59,7 +59,8 @@ class Scale {
                         : raw / unit < 3.5 ? 2 * unit
                         : raw / unit < 7.5 ? 5 * unit
                                            : 10 * unit;
-    for (double i = std::ceil(low_ / step); i * step <= high_; ++i) result.push_back(i * step);
+    for (double i = std::ceil(low_ / step); i * step <= high_; ++i)
+      result.push_back(i * step + 0.0);  // no -0
     return result;
   }
 

@@ -63,6 +63,9 @@ struct ElementKernels {
   // y = a op b; a step of 0 repeats the first element.
   void (*binary_f32)(Binary op, const float* a, int64_t a_step, const float* b, int64_t b_step, float* y,
                      int64_t n);
+  // The smaller (`above`) or larger of two codes; a step of 0 repeats the first of b.
+  void (*bound_u8)(bool above, const uint8_t* a, const uint8_t* b, int64_t b_step, uint8_t* y, int64_t n);
+  void (*bound_i8)(bool above, const int8_t* a, const int8_t* b, int64_t b_step, int8_t* y, int64_t n);
   void (*unary_f32)(Unary op, const float* x, float* y, int64_t n);
 };
 

@@ -176,14 +176,35 @@ void unary_floats(Unary op, const float* x, float* y, int64_t n) {
   });
 }
 
+template <class Code>
+void bound_of(bool above, const Code* a, const Code* b, int64_t b_step, Code* y, int64_t n) {
+  if (b_step == 0) {
+    const Code bound = *b;
+    for (int64_t i = 0; i < n; ++i) y[i] = (a[i] < bound) == above ? a[i] : bound;
+  } else if (above) {
+    for (int64_t i = 0; i < n; ++i) y[i] = a[i] < b[i] ? a[i] : b[i];
+  } else {
+    for (int64_t i = 0; i < n; ++i) y[i] = a[i] > b[i] ? a[i] : b[i];
+  }
+}
+
 inline ElementKernels loop_kernels(std::string_view name, Isa isa) {
-  return {name,           isa,
-          qadd,           qmul,
-          quantize_codes, dequantize_codes,
-          look_up,        average_codes,
-          average_floats, max_of<uint8_t>,
-          max_of<int8_t>, max_of<float>,
-          binary_floats,  unary_floats};
+  return {name,
+          isa,
+          qadd,
+          qmul,
+          quantize_codes,
+          dequantize_codes,
+          look_up,
+          average_codes,
+          average_floats,
+          max_of<uint8_t>,
+          max_of<int8_t>,
+          max_of<float>,
+          binary_floats,
+          bound_of<uint8_t>,
+          bound_of<int8_t>,
+          unary_floats};
 }
 
 }  // namespace
