@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/cuda/emulator/machine.h"
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <map>
+
+#include "base/error.h"
+
+namespace kvant::backends::cuda::emulator {
+namespace {
+
+constexpr int kMostIdleRounds = 1 << 20;
+constexpr uint8_t kFreshShared = 0xCD, kGoneShared = 0xEE;
+constexpr size_t kSharedAlignment = 1024;
+
+void check_launch(const Launch& launch, unsigned most_threads) {
+  const char* name = launch.kernel->name;
+  const auto refuse = [name](std::string_view what) { fail("emulator: kernel {}: {}", name, what); };
+  if (launch.block.x == 0 || launch.block.x % kLanes != 0 || launch.block.y != 1 || launch.block.z != 1)
+    refuse("a block is a row of whole warps");
+  if (launch.block.x > most_threads) refuse("more threads than its launch bounds");
+  if (launch.grid.x == 0 || launch.grid.y == 0 || launch.grid.z == 0) refuse("an empty grid");
+  if (launch.grid.y > 65535 || launch.grid.z > 65535 || launch.grid.x > 0x7fffffffu)
+    refuse("a grid larger than a GPU takes");
+  if (launch.cluster == 0 || launch.cluster > 8 || launch.grid.z % launch.cluster != 0)
+    refuse("clusters do not divide the grid");
+  if (launch.shared_bytes > 227 * 1024) refuse("more shared memory than 227 KiB");
+}
+
+}  // namespace
+
+thread_local Thread* Machine::current_thread_ = nullptr;
+thread_local Machine* Machine::current_machine_ = nullptr;
+
+Counters& Counters::operator+=(const Counters& other) {
+  mma += other.mma;
+  ldmatrix += other.ldmatrix;
+  ldmatrix_phases += other.ldmatrix_phases;
+  copied_bytes += other.copied_bytes;
+  barriers += other.barriers;
+  blocks += other.blocks;
+  return *this;
+}
+
+Machine::Machine(const Launch& launch, const Options& options, void (*body)(const void*), const void* params)
+    : launch_(launch), options_(options), body_(body), params_(params), random_(options.seed) {}
+
+void Machine::run() {
+  Machine* const before = current_machine_;
+  current_machine_ = this;
+  try {
+    Cluster cluster;
+    for (unsigned y = 0; y < launch_.grid.y; ++y) {
+      for (unsigned z = 0; z < launch_.grid.z; z += launch_.cluster) {
+        for (unsigned x = 0; x < launch_.grid.x; ++x) {
+          build(cluster, x, y, z);
+          run_cluster(cluster);
+        }
+      }
+    }
+  } catch (...) {
+    current_machine_ = before;
+    throw;
+  }
+  current_machine_ = before;
+}
+
+void Machine::build(Cluster& cluster, unsigned x, unsigned y, unsigned first_z) {
+  const bool fresh = cluster.blocks.empty();
+  if (fresh) cluster.blocks.resize(launch_.cluster);
+  cluster.barrier = {};
+  for (unsigned rank = 0; rank < launch_.cluster; ++rank) {
+    Block& block = cluster.blocks[rank];
+    block.index = {x, y, first_z + rank};
+    block.rank = rank;
+    block.cluster = &cluster;
+    block.barrier = {};
+    block.alive = launch_.block.x;
+    if (fresh) {
+      block.shared_bytes = launch_.shared_bytes;
+      block.storage = std::make_unique<uint8_t[]>(launch_.shared_bytes + kSharedAlignment);
+      const auto address = reinterpret_cast<uintptr_t>(block.storage.get());
+      block.shared = block.storage.get() + (kSharedAlignment - address % kSharedAlignment);
+      block.threads.resize(launch_.block.x);
+      block.warps.resize(launch_.block.x / kLanes);
+    }
+    std::memset(block.shared, kFreshShared, block.shared_bytes);
+    std::fill(block.warps.begin(), block.warps.end(), Warp{});
+    for (unsigned i = 0; i < launch_.block.x; ++i) {
+      Thread& thread = block.threads[i];
+      thread.index = i;
+      thread.block = &block;
+      thread.warp = &block.warps[i / kLanes];
+      thread.lane = static_cast<int>(i % kLanes);
+      thread.done = false;
+      thread.copies.clear();
+      thread.copy_group = 0;
+      thread.waits_on = nullptr;
+      thread.waits_at = "its start";
+      thread.fiber = nullptr;  // gives the stack back before the next takes one
+      thread.fiber = std::make_unique<Fiber>(&Machine::thread_main, &thread);
+    }
+    ++counters_.blocks;
+  }
+}
+
+void Machine::thread_main(void* argument) {
+  Thread& thread = *static_cast<Thread*>(argument);
+  Machine& machine = *current_machine_;
+  try {
+    machine.body_(machine.params_);
+    if (!thread.copies.empty()) machine.fault("it ends with asynchronous copies outstanding");
+  } catch (...) {
+    machine.error_ = std::current_exception();
+  }
+  thread.done = true;
+  Block& block = *thread.block;
+  if (--block.alive == 0) std::memset(block.shared, kGoneShared, block.shared_bytes);
+  thread.fiber->suspend();
+}
+
+// Three quarters of the warps, chosen anew each round, do not run; nor does one block of the cluster for a
+// while.
+bool Machine::stalled(const Thread& thread, uint64_t salt) const {
+  const Block& block = *thread.block;
+  if (launch_.cluster > 1 && block.rank == slow_block_) return true;
+  const uint64_t mixed = (thread.index / kLanes + 64 * block.rank + 1) * 0x9E3779B97F4A7C15u ^ salt;
+  return ((mixed * 0xD6E8FEB86659FD93u) >> 61 & 3) != 0;
+}
+
+void Machine::resume(Thread& thread) {
+  thread.waits_on = nullptr;
+  current_thread_ = &thread;
+  spinning_ = false;
+  thread.fiber->resume();
+  if (!spinning_) moved_ = true;
+  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+}
+
+void Machine::run_cluster(Cluster& cluster) {
+  std::vector<Thread*> running;
+  for (Block& block : cluster.blocks) {
+    for (Thread& thread : block.threads) running.push_back(&thread);
+  }
+  const bool stalls = options_.shuffle && running.size() > kLanes;
+  int idle = 0;
+  for (uint64_t round = 0; !running.empty(); ++round) {
+    if (options_.shuffle) {
+      for (size_t i = running.size(); i > 1; --i) std::swap(running[i - 1], running[random_.below(i)]);
+      if ((round & 63) == 0) slow_block_ = static_cast<unsigned>(random_.below(launch_.cluster + 1));
+    }
+    const uint64_t salt = stalls ? random_.next() : 0;
+    moved_ = false;
+    bool any = false, held = false;
+    for (Thread* thread : running) {
+      if (thread->waits_on != nullptr && *thread->waits_on == thread->waits_while) continue;
+      if (stalls && stalled(*thread, salt)) {
+        held = true;
+        continue;
+      }
+      any = true;
+      resume(*thread);
+    }
+    std::erase_if(running, [](const Thread* thread) { return thread->done; });
+    idle = moved_ || held ? 0 : idle + 1;
+    if (held && !moved_) slow_block_ = launch_.cluster;  // nobody else can go on
+    if ((!any && !held && !running.empty()) || idle > kMostIdleRounds) deadlock(running);
+  }
+}
+
+void Machine::deadlock(const std::vector<Thread*>& running) const {
+  std::map<std::string_view, std::pair<int, const Thread*>> places;
+  for (const Thread* thread : running) {
+    auto& [count, first] = places[thread->waits_at];
+    if (count++ == 0 || thread->index < first->index) first = thread;
+  }
+  std::string text;
+  for (const auto& [place, threads] : places) {
+    const Dim3& index = threads.second->block->index;
+    text += fmt::format("{}{} threads wait at {} (the first is thread {} of block {},{},{})",
+                        text.empty() ? "" : ", ", threads.first, place, threads.second->index, index.x,
+                        index.y, index.z);
+  }
+  fail("emulator: kernel {}: deadlock: {}", launch_.kernel->name, text);
+}
+
+void Machine::fault(std::string_view what) const {
+  const Thread& thread = *current_thread_;
+  const Dim3& index = thread.block->index;
+  fail("emulator: kernel {}: {} (block {},{},{}, thread {})", launch_.kernel->name, what, index.x, index.y,
+       index.z, thread.index);
+}
+
+void Machine::wait(const Rendezvous& meeting, uint32_t generation, const char* at) {
+  Thread& thread = *current_thread_;
+  thread.waits_on = &meeting.generation;
+  thread.waits_while = generation;
+  thread.waits_at = at;
+  thread.fiber->suspend();
+}
+
+void Machine::yield() {
+  Thread& thread = *current_thread_;
+  thread.waits_at = "a flag";
+  spinning_ = true;
+  thread.fiber->suspend();
+}
+
+bool Machine::arrive_and_wait(Rendezvous& meeting, int expected, const char* at) {
+  if (++meeting.arrived == expected) {
+    meeting.arrived = 0;
+    ++meeting.generation;
+    return true;
+  }
+  wait(meeting, meeting.generation, at);
+  return false;
+}
+
+void Machine::land(const Copy& copy) { std::memcpy(copy.to, copy.from, copy.bytes); }
+
+void Machine::issue(const Copy& copy) {
+  counters_.copied_bytes += copy.bytes;
+  Thread& thread = *current_thread_;
+  const bool now = options_.copies == Copies::Eager || (options_.copies == Copies::Random && coin());
+  if (now) {
+    land(copy);
+  } else {
+    thread.copies.push_back(copy);
+    thread.copies.back().group = thread.copy_group;
+  }
+}
+
+void Machine::land_copies(int pending_groups) {
+  Thread& thread = *current_thread_;
+  const int first_pending = thread.copy_group - pending_groups;
+  std::erase_if(thread.copies, [first_pending](const Copy& copy) {
+    if (copy.group >= first_pending) return false;
+    land(copy);
+    return true;
+  });
+}
+
+void run(const Launch& launch, const Options& options, Counters* counters, unsigned most_threads,
+         void (*body)(const void*), const void* params) {
+  check_launch(launch, most_threads);
+  Machine machine(launch, options, body, params);
+  machine.run();
+  if (counters != nullptr) *counters += machine.counters();
+}
+
+}  // namespace kvant::backends::cuda::emulator
