@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "backends/cuda/kernels/conv/conv_params.h"
 #include "backends/cuda/kernels/conv/conv_tactic.h"
 #include "base/error.h"
 #include "base/nearest.h"
@@ -144,6 +145,13 @@ std::vector<std::string> conv_tactics(const ConvDesc& desc, int sm, std::string&
     double cost;
     const ConvTactic* tactic;
   };
+  if (has_steps(desc)) {
+    StepTable table;
+    if (!make_step_table(desc.epilogue, table)) {
+      why = fmt::format("the codes of activation {} change too often for a table", name_of(desc.epilogue));
+      return {};
+    }
+  }
   std::vector<Candidate> candidates;
   for (const ConvTactic& tactic : all_conv_tactics()) {
     if (tactic.minimum_sm > sm) continue;
