@@ -43,7 +43,7 @@ KVANT_DEVICE float activate_real(Activation activation, float x, float alpha, fl
     case Activation::Sigmoid:
       return 1.0f / (1.0f + expf(-x));
     case Activation::HardSigmoid:
-      return held_between(fma_rn(alpha, x, beta), 0.0f, 1.0f);
+      return held_between(alpha * x + beta, 0.0f, 1.0f);
     case Activation::Silu:
       return x * (1.0f / (1.0f + expf(-x)));
     case Activation::HardSwish:

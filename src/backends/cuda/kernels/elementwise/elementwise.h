@@ -8,9 +8,10 @@
 #include <cstdint>
 
 #include "backends/cuda/kernels/epilogue.h"
-#include "backends/cuda/kernels/launch.h"
 
 namespace kvant::backends::cuda {
+
+struct Launch;  // kernels/launch.h
 
 // QAdd: v = fma(b - zb, b_multiplier, (a - za) * a_multiplier).
 // QMul: v = float((a - za) * (b - zb)) * a_multiplier.

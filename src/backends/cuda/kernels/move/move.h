@@ -7,9 +7,9 @@
 #include <array>
 #include <cstdint>
 
-#include "backends/cuda/kernels/launch.h"
-
 namespace kvant::backends::cuda {
+
+struct Launch;  // kernels/launch.h
 
 // y[i0,i1,...] = x[i0,i1,...] over `shape` (slowest axis first); strides in elements, of either sign, 0
 // repeats. Elements of 1, 2, 4 or 8 bytes. Axes that lie one behind the other in both are joined.

@@ -6,9 +6,10 @@
 #include <cstdint>
 
 #include "backends/cuda/kernels/epilogue.h"
-#include "backends/cuda/kernels/launch.h"
 
 namespace kvant::backends::cuda {
+
+struct Launch;  // kernels/launch.h
 
 struct PoolShape {
   int64_t n = 1, h = 1, w = 1, c = 1;

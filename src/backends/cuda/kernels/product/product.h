@@ -6,9 +6,10 @@
 #include <cstdint>
 
 #include "backends/cuda/kernels/epilogue.h"
-#include "backends/cuda/kernels/launch.h"
 
 namespace kvant::backends::cuda {
+
+struct Launch;  // kernels/launch.h
 
 // y[b,m,n] = sum over k of (a[b,m,k] - za) * (b[b,k,n] - zb), times multiplier, as f32 or codes. Strides in
 // elements, so that transposed factors and results need no copy; batch has up to 3 axes.

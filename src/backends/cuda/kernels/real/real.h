@@ -5,9 +5,12 @@
 #include <array>
 #include <cstdint>
 
-#include "backends/cuda/kernels/conv/conv.h"
+#include "backends/cuda/kernels/conv/conv_shape.h"
+#include "backends/cuda/kernels/epilogue.h"
 
 namespace kvant::backends::cuda {
+
+struct Launch;  // kernels/launch.h
 
 struct RealConvDesc {
   ConvShape shape;  // Linear: h = 1, w = rows, c = K, k = N of a 1x1 window

@@ -6,9 +6,10 @@
 #include <cstdint>
 
 #include "backends/cuda/kernels/epilogue.h"
-#include "backends/cuda/kernels/launch.h"
 
 namespace kvant::backends::cuda {
+
+struct Launch;  // kernels/launch.h
 
 // clamp(round_even(x / scale) + zero_point, low, high); F32: x as it is.
 struct RowOutput {

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random convolutions and their result by definition, for tests of the convolution kernels in the emulator.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backends/cuda/emulator/emulator.h"
+#include "backends/cuda/kernels/conv/conv.h"
+#include "base/random.h"
+#include "tensor/quantize.h"
+
+namespace kvant::backends::cuda {
+
+inline ConvShape conv_shape(int64_t h, int64_t w, int64_t c, int64_t k, int64_t kernel, int64_t stride,
+                            int64_t pad, int64_t group = 1, int64_t dilation = 1, int64_t n = 1) {
+  ConvShape s;
+  s.n = n, s.h = h, s.w = w, s.c = c, s.k = k, s.kh = s.kw = kernel, s.stride_h = s.stride_w = stride;
+  s.top = s.left = pad, s.dilation_h = s.dilation_w = dilation, s.group = group;
+  s.ho = (h + 2 * pad - dilation * (kernel - 1) - 1) / stride + 1;
+  s.wo = (w + 2 * pad - dilation * (kernel - 1) - 1) / stride + 1;
+  return s;
+}
+
+inline std::string to_text(const ConvShape& s) {
+  return fmt::format("[{},{},{},{}] {}x{}/{},{} pad {},{} dilation {},{} group {} -> {}", s.n, s.h, s.w, s.c,
+                     s.kh, s.kw, s.stride_h, s.stride_w, s.top, s.left, s.dilation_h, s.dilation_w, s.group,
+                     s.k);
+}
+
+// Memory that starts at a multiple of 256 bytes, as device memory does.
+class DeviceBytes {
+ public:
+  explicit DeviceBytes(size_t bytes, uint8_t fill = 0)
+      : bytes_(bytes), storage_(static_cast<uint8_t*>(std::aligned_alloc(256, (bytes + 255) / 256 * 256))) {
+    std::memset(storage_.get(), fill, bytes);
+  }
+  template <class T>
+  explicit DeviceBytes(const std::vector<T>& values) : DeviceBytes(values.size() * sizeof(T)) {
+    std::memcpy(storage_.get(), values.data(), bytes_);
+  }
+  uint8_t* data() const { return storage_.get(); }
+  size_t size() const { return bytes_; }
+  std::vector<uint8_t> copy() const { return {storage_.get(), storage_.get() + bytes_}; }
+
+ private:
+  struct Free {
+    void operator()(void* p) const { std::free(p); }
+  };
+  size_t bytes_;
+  std::unique_ptr<uint8_t, Free> storage_;
+};
+
+// Random operands whose results spread over the range of the output's codes.
+struct ConvCase {
+  ConvDesc desc;
+  std::vector<uint8_t> x, residual;
+  std::vector<int8_t> w;
+  std::vector<float> multiplier, bias;
+  Random random;
+
+  ConvCase(const ConvShape& shape, uint64_t seed) : random(seed) {
+    desc.shape = shape;
+    x.resize(static_cast<size_t>(shape.n * shape.h * shape.w * shape.c));
+    w.resize(static_cast<size_t>(shape.k * shape.kh * shape.kw * shape.group_c()));
+    multiplier.resize(static_cast<size_t>(shape.k));
+    bias.resize(multiplier.size());
+    for (uint8_t& v : x) v = static_cast<uint8_t>(random.next());
+    for (int8_t& v : w) v = static_cast<int8_t>(random.next());
+    desc.x_zero_point = static_cast<int32_t>(random.below(256));
+    desc.epilogue.out.zero_point = static_cast<int32_t>(random.below(256));
+    set_scales();
+  }
+
+  void set_form(Code output, Code residual_code, Activation activation, bool x_signed) {
+    Epilogue& e = desc.epilogue;
+    e.output = output;
+    e.residual = residual_code;
+    e.activation = activation;
+    e.alpha = activation == Activation::Clip ? -0.7f : 0.2f;
+    e.beta = activation == Activation::Clip ? 0.9f : 0.5f;
+    e.inverse_scale = 60.0f;
+    e.out.low = output == Code::I8 ? -128 : 0;
+    e.out.high = output == Code::I8 ? 127 : 255;
+    if (output == Code::I8) e.out.zero_point -= 128;
+    desc.x_signed = x_signed;
+    if (x_signed) desc.x_zero_point -= 128;
+    e.residual_multiplier = residual_code == Code::None ? 0.0f : 0.37f;
+    e.residual_zero_point = residual_code == Code::U8 ? 113 : residual_code == Code::I8 ? -9 : 0;
+    const auto count = static_cast<size_t>(results());
+    residual.assign(residual_code == Code::None ? 0 : count * static_cast<size_t>(code_bytes(residual_code)),
+                    0);
+    if (residual_code == Code::F32) {
+      for (size_t i = 0; i < count; ++i) {
+        const float value = random.uniform(-90.0f, 90.0f);
+        std::memcpy(&residual[4 * i], &value, 4);
+      }
+    } else {
+      for (uint8_t& v : residual) v = static_cast<uint8_t>(random.next());
+    }
+    set_scales();
+  }
+
+  int64_t results() const { return desc.shape.n * desc.shape.ho * desc.shape.wo * desc.shape.k; }
+
+  std::vector<uint8_t> reference() const {
+    const ConvShape& s = desc.shape;
+    const Epilogue& e = desc.epilogue;
+    std::vector<uint8_t> y(static_cast<size_t>(results() * code_bytes(e.output)));
+    for (int64_t i = 0; i < results(); ++i) {
+      const int64_t pixel = i / s.k, k = i % s.k;
+      const auto channel = static_cast<size_t>(k);
+      float v = std::fma(static_cast<float>(sum(pixel, k)), multiplier[channel], bias[channel]);
+      if (e.residual != Code::None) v = std::fma(residual_at(i), e.residual_multiplier, v);
+      if (e.activation != Activation::None) v = activate(e.activation, v, e.alpha, e.beta);
+      if (!e.codes()) {
+        std::memcpy(&y[static_cast<size_t>(4 * i)], &v, 4);
+        continue;
+      }
+      if (e.activation != Activation::None) v *= e.inverse_scale;
+      const int64_t code = static_cast<int64_t>(round_even(v)) + e.out.zero_point;
+      y[static_cast<size_t>(i)] = static_cast<uint8_t>(std::clamp<int64_t>(code, e.out.low, e.out.high));
+    }
+    return y;
+  }
+
+  // Runs a tactic in the emulator, on memory of exactly the right size.
+  std::vector<uint8_t> run(std::string_view tactic, const emulator::Options& options = {},
+                           emulator::Counters* counters = nullptr) const {
+    return run_kernel(tactic, nullptr, options, counters);
+  }
+
+  // The same launch with another kernel in the tactic's place.
+  std::vector<uint8_t> run_kernel(std::string_view tactic, const Kernel* kernel,
+                                  const emulator::Options& options = {},
+                                  emulator::Counters* counters = nullptr) const {
+    const DeviceBytes packed(conv_packed_bytes(desc, tactic), 0xA5), image(x), other(residual);
+    pack_conv(desc, tactic, {w.data(), multiplier.data(), bias.data()},
+              reinterpret_cast<std::byte*>(packed.data()));
+    const DeviceBytes y(static_cast<size_t>(results() * code_bytes(desc.epilogue.output)), 0xEE);
+    Launch launch = conv_launch(
+        desc, tactic, {packed.data(), image.data(), residual.empty() ? nullptr : other.data(), y.data()});
+    if (kernel != nullptr) launch.kernel = kernel;
+    launch.kernel->emulate(launch, options, counters);
+    return y.copy();
+  }
+
+ private:
+  void set_scales() {
+    const ConvShape& s = desc.shape;
+    const float spread = std::sqrt(static_cast<float>(s.kh * s.kw * s.group_c())) * 74.0f * 74.0f;
+    const float range = desc.epilogue.activation == Activation::None ? 70.0f : 1.5f;
+    for (size_t i = 0; i < multiplier.size(); ++i) {
+      multiplier[i] = range / spread * random.uniform(0.5f, 1.5f);
+      bias[i] = random.uniform(-0.3f, 0.3f) * range;
+    }
+    if (desc.epilogue.activation != Activation::None) desc.epilogue.residual_multiplier /= 60.0f;
+  }
+
+  float residual_at(int64_t i) const {
+    const auto at = static_cast<size_t>(i);
+    if (desc.epilogue.residual == Code::F32) {
+      float value;
+      std::memcpy(&value, &residual[4 * at], 4);
+      return value;
+    }
+    const int32_t code =
+        desc.epilogue.residual == Code::I8 ? static_cast<int8_t>(residual[at]) : residual[at];
+    return static_cast<float>(code - desc.epilogue.residual_zero_point);
+  }
+
+  int32_t sum(int64_t pixel, int64_t k) const {
+    const ConvShape& s = desc.shape;
+    const int64_t n = pixel / (s.ho * s.wo), y0 = pixel / s.wo % s.ho * s.stride_h - s.top;
+    const int64_t x0 = pixel % s.wo * s.stride_w - s.left, group = k / s.group_k();
+    int32_t acc = 0;
+    for (int64_t i = 0; i < s.kh; ++i) {
+      for (int64_t j = 0; j < s.kw; ++j) {
+        const int64_t row = y0 + i * s.dilation_h, column = x0 + j * s.dilation_w;
+        if (row < 0 || row >= s.h || column < 0 || column >= s.w) continue;
+        const uint8_t* codes = &x[static_cast<size_t>(((n * s.h + row) * s.w + column) * s.c)];
+        const int8_t* taps = &w[static_cast<size_t>(((k * s.kh + i) * s.kw + j) * s.group_c())];
+        for (int64_t c = 0; c < s.group_c(); ++c) {
+          const uint8_t bits = codes[group * s.group_c() + c];
+          const int32_t code = desc.x_signed ? static_cast<int8_t>(bits) : bits;
+          acc += (code - desc.x_zero_point) * taps[c];
+        }
+      }
+    }
+    return acc;
+  }
+};
+
+}  // namespace kvant::backends::cuda
