@@ -49,7 +49,6 @@ enum class Planted {
   NoBarrierAfterSums,
   SwappedB,
   NoPaddingTest,
-  NoZeroPoint,
   NoFlip,
   NoFirstClusterBarrier,
   NoLastClusterBarrier,
