@@ -43,6 +43,9 @@ const std::map<std::string, Names> kMayInclude = {
       "choose", "report"}},
 };
 const Names kKernelsMayInclude = {"base", "tensor"};
+// Kernels know no graph, so of their own folder they may include kernels and the emulator's device layer
+// only.
+const std::regex kOfKernels(R"re("backends/\w+/(kernels|emulator)/)re");
 
 // Third-party headers and the only folders (or files, by suffix) that may see them.
 struct ThirdParty {
@@ -98,7 +101,11 @@ void check_includes(const fs::path& file, const std::string& relative, std::vect
     faults.push_back(relative + ": the folder " + folder + " is not in the dependency table");
     return;
   }
-  const bool kernel = relative.find("/kernels/") != std::string::npos;
+  const bool kernel =
+      relative.find("/kernels/") != std::string::npos || relative.find("/emulator/") != std::string::npos;
+  const bool device_code = relative.ends_with(".cu") || relative.ends_with(".cuh");
+  if (device_code && !relative.starts_with("backends/cuda/kernels/"))
+    faults.push_back(relative + ": device code belongs in backends/cuda/kernels");
   const Names& allowed = kernel ? kKernelsMayInclude : row->second;
   const std::vector<std::string> lines = lines_of(file);
   for (size_t i = 0; i < lines.size(); ++i) {
@@ -108,6 +115,8 @@ void check_includes(const fs::path& file, const std::string& relative, std::vect
       const std::string target = match[1];
       const bool fine = !kMayInclude.contains(target) || target == folder || allowed.contains(target);
       if (!fine) faults.push_back(place + folder + " may not include " + target);
+      if (kernel && target == folder && !std::regex_search(lines[i], kOfKernels))
+        faults.push_back(place + "a kernel may not include what knows the graph");
     } else if (std::regex_search(lines[i], match, foreign)) {
       for (const ThirdParty& party : kThirdParty) {
         if (!std::regex_match(match[1].str(), std::regex(party.header))) continue;
@@ -223,6 +232,13 @@ TEST_F(Planted, AnUpwardIncludeIsCaught) {
 TEST_F(Planted, AKernelThatKnowsTheGraphIsCaught) {
   EXPECT_THAT(faults_with("backends/cpu/kernels/q/a.cc", "#include \"ir/graph.h\"\n")[0],
               HasSubstr("may not include ir"));
+}
+TEST_F(Planted, AKernelThatKnowsItsBackendIsCaught) {
+  EXPECT_THAT(faults_with("backends/cuda/kernels/q/a.cu", "#include \"backends/cuda/binding.h\"\n")[0],
+              HasSubstr("a kernel may not include what knows the graph"));
+}
+TEST_F(Planted, DeviceCodeOutsideOfTheKernelsIsCaught) {
+  EXPECT_THAT(faults_with("backends/cuda/a.cuh", "")[0], HasSubstr("device code belongs in"));
 }
 TEST_F(Planted, TorchOutsideItsFolderIsCaught) {
   EXPECT_THAT(faults_with("train/a.cc", "#include <ATen/ATen.h>\n")[0],

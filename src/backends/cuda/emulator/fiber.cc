@@ -53,11 +53,17 @@ Stack::Stack() : base_(pool.take()) {}
 
 Stack::~Stack() {
   if (base_ == nullptr) return;
-#if defined(KVANT_FIBER_ASAN)
-  __asan_unpoison_memory_region(base_, kBytes);  // frames that were left behind
-#endif
+  forget();
   pool.give_back(base_);
 }
+
+void Stack::forget() {
+#if defined(KVANT_FIBER_ASAN)
+  __asan_unpoison_memory_region(base_, kBytes);
+#endif
+}
+
+Fiber::Fiber(Function function, void* argument) : function_(function), argument_(argument) { restart(); }
 
 #if defined(__x86_64__)
 
@@ -97,7 +103,8 @@ kvant_fiber_entry:
 )");
 extern "C" void kvant_fiber_entry();
 
-Fiber::Fiber(Function function, void* argument) : function_(function), argument_(argument) {
+void Fiber::restart() {
+  stack_.forget();
   auto** top = reinterpret_cast<void**>(stack_.low() + Stack::kBytes - 64);  // a multiple of 16
   *--top = nullptr;
   *--top = reinterpret_cast<void*>(&kvant_fiber_entry);
@@ -120,7 +127,8 @@ void Fiber::switch_stacks(bool inwards) {
 
 #else
 
-Fiber::Fiber(Function function, void* argument) : function_(function), argument_(argument) {
+void Fiber::restart() {
+  stack_.forget();
   if (getcontext(&inside_) != 0) fail("emulator: no context for a thread");
   inside_.uc_stack.ss_sp = stack_.low();
   inside_.uc_stack.ss_size = Stack::kBytes;

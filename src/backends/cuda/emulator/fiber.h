@@ -21,6 +21,7 @@ class Stack {
   Stack(Stack&& other) noexcept : base_(other.base_) { other.base_ = nullptr; }
   Stack& operator=(Stack&&) = delete;
   char* low() const { return base_; }
+  void forget();  // for the address sanitizer: no frame stands on it any more
 
  private:
   char* base_ = nullptr;
@@ -35,6 +36,7 @@ class Fiber {
   Fiber(Function function, void* argument);
   Fiber(const Fiber&) = delete;
 
+  void restart();  // from the beginning; what stood on the stack is not destroyed
   void resume();   // called from outside
   void suspend();  // called on the fiber
 

@@ -99,8 +99,11 @@ void Machine::build(Cluster& cluster, unsigned x, unsigned y, unsigned first_z) 
       thread.copy_group = 0;
       thread.waits_on = nullptr;
       thread.waits_at = "its start";
-      thread.fiber = nullptr;  // gives the stack back before the next takes one
-      thread.fiber = std::make_unique<Fiber>(&Machine::thread_main, &thread);
+      if (fresh) {
+        thread.fiber = std::make_unique<Fiber>(&Machine::thread_main, &thread);
+      } else {
+        thread.fiber->restart();
+      }
     }
     ++counters_.blocks;
   }

@@ -8,6 +8,7 @@
 #include "backends/cuda/kernels/conv/conv_cases.h"
 #include "backends/cuda/kernels/conv/conv_tactic.h"
 #include "base/error.h"
+#include "ops/run_op.h"
 
 namespace kvant::backends::cuda {
 namespace {
@@ -115,6 +116,32 @@ TEST(CudaConv, EveryTileUnderEverySchedule) {
          {Options{Copies::Lazy, true, 1}, Options{Copies::Eager, true, 2}, Options{Copies::Random, true, 3}})
       EXPECT_EQ(test.run(tactic.name, options), expected) << tactic.name << " seed " << options.seed;
   }
+}
+
+// The definition that the tests compare with is the operator's.
+TEST(CudaConv, TheDefinitionIsTheOperators) {
+  ConvCase test(conv_shape(7, 6, 8, 12, 3, 2, 1, 2), 21);
+  test.set_form(Code::I8, Code::U8, Activation::Silu, false);
+  const ConvShape& s = test.desc.shape;
+  const Epilogue& e = test.desc.epilogue;
+  const auto wanted = ops::run_op(
+      "QConv",
+      {Tensor::of<uint8_t>({s.n, s.h, s.w, s.c}, test.x),
+       Tensor::of<int8_t>({s.k, s.kh, s.kw, s.group_c()}, test.w), Tensor::vector(test.multiplier),
+       Tensor::vector(test.bias), Tensor::of<uint8_t>({s.n, s.ho, s.wo, s.k}, test.residual)},
+      {{"strides", std::vector<int64_t>{2, 2}},
+       {"pads", std::vector<int64_t>{1, 1, 1, 1}},
+       {"group", int64_t{2}},
+       {"x_zero_point", int64_t{test.desc.x_zero_point}},
+       {"output", std::string("i8")},
+       {"activation", std::string("Silu")},
+       {"inverse_scale", e.inverse_scale},
+       {"y_zero_point", int64_t{e.out.zero_point}},
+       {"residual_multiplier", e.residual_multiplier},
+       {"residual_zero_point", int64_t{e.residual_zero_point}}});
+  const auto reference = test.reference();
+  ASSERT_EQ(wanted.byte_size(), reference.size());
+  EXPECT_EQ(0, std::memcmp(wanted.raw(), reference.data(), reference.size()));
 }
 
 TEST(CudaConv, PitchesMakeSlices) {
