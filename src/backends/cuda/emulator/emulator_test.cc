@@ -30,10 +30,10 @@ void emulate(const Launch& launch, const Options& options, emulator::Counters* c
 }
 
 template <Body kBody>
-struct Run {
+struct Toy {
   static constexpr Kernel kernel{"toy", "toy", 80, emulate<kBody>};
   Launch launch;
-  explicit Run(const Params& params, unsigned threads = 64, Dim3 grid = {}, unsigned cluster = 1) {
+  explicit Toy(const Params& params, unsigned threads = 64, Dim3 grid = {}, unsigned cluster = 1) {
     launch.kernel = &kernel;
     launch.block.x = threads;
     launch.grid = grid;
@@ -68,7 +68,7 @@ TEST(Emulator, BarriersOrderReadsAndWrites) {
     for (uint64_t seed = 1; seed <= 5; ++seed) {
       std::vector<int> out(128, -1);
       emulator::Counters counters;
-      Run<reverse>({out.data(), nullptr}, 64, {2, 1, 1})({Copies::Lazy, shuffle, seed}, &counters);
+      Toy<reverse>({out.data(), nullptr}, 64, {2, 1, 1})({Copies::Lazy, shuffle, seed}, &counters);
       for (int i = 0; i < 128; ++i) EXPECT_EQ(out[static_cast<size_t>(i)], (63 - i % 64) * 3);
       EXPECT_EQ(counters.barriers, 2);
       EXPECT_EQ(counters.blocks, 2);
@@ -84,7 +84,7 @@ void reverse_without_barrier(const Params& p) {
 
 TEST(Emulator, AMissingBarrierReadsPoison) {
   std::vector<int> out(64);
-  Run<reverse_without_barrier>({out.data(), nullptr})();
+  Toy<reverse_without_barrier>({out.data(), nullptr})();
   EXPECT_EQ(out[0], static_cast<int>(0xCDCDCDCDu));
 }
 
@@ -101,11 +101,11 @@ void two_places(const Params&) {
 
 TEST(Emulator, DeadlocksAreNamed) {
   EXPECT_THAT(
-      Run<half_at_the_barrier>({}).fault(),
+      Toy<half_at_the_barrier>({}).fault(),
       HasSubstr(
           "deadlock: 40 threads wait at a barrier of the block (the first is thread 0 of block 0,0,0)"));
   EXPECT_THAT(
-      Run<two_places>({}).fault({Copies::Lazy, true, 4}),
+      Toy<two_places>({}).fault({Copies::Lazy, true, 4}),
       HasSubstr("32 threads wait at a barrier of the block (the first is thread 0 of block 0,0,0), 32 "
                 "threads wait at a barrier of the cluster"));
 }
@@ -121,7 +121,7 @@ void diverge(const Params& p) {
 
 TEST(Emulator, LanesAtDifferentInstructions) {
   int out = 0;
-  EXPECT_THAT(Run<diverge>({&out, nullptr}).fault(),
+  EXPECT_THAT(Toy<diverge>({&out, nullptr}).fault(),
               HasSubstr("lanes of a warp are at different instructions, ldmatrix and shfl"));
 }
 
@@ -139,10 +139,10 @@ void misaligned_load(const Params& p) { p.out[0] = static_cast<int>(device::load
 TEST(Emulator, BadAccesses) {
   alignas(16) const uint8_t from[32] = {};
   int out = 0;
-  EXPECT_THAT(Run<misaligned_copy>({&out, from}).fault(), HasSubstr("a misaligned access of 16 bytes"));
-  EXPECT_THAT(Run<copy_outside>({&out, from}).fault(), HasSubstr("outside of shared memory"));
-  EXPECT_THAT(Run<copy_without_wait>({&out, from}).fault(), HasSubstr("ends with asynchronous copies"));
-  EXPECT_THAT(Run<misaligned_load>({&out, from}).fault(), HasSubstr("a misaligned access of 4 bytes"));
+  EXPECT_THAT(Toy<misaligned_copy>({&out, from}).fault(), HasSubstr("a misaligned access of 16 bytes"));
+  EXPECT_THAT(Toy<copy_outside>({&out, from}).fault(), HasSubstr("outside of shared memory"));
+  EXPECT_THAT(Toy<copy_without_wait>({&out, from}).fault(), HasSubstr("ends with asynchronous copies"));
+  EXPECT_THAT(Toy<misaligned_load>({&out, from}).fault(), HasSubstr("a misaligned access of 4 bytes"));
 }
 
 // Reads what was copied two groups ago, with a wait for one group too few.
@@ -161,11 +161,11 @@ void staged_copy(const Params& p) {
 TEST(Emulator, CopiesLandAsLateAsTheWaitAllows) {
   alignas(16) const uint8_t from[16] = {7};
   std::vector<int> out(32);
-  Run<staged_copy<1>>({out.data(), from})();
+  Toy<staged_copy<1>>({out.data(), from})();
   EXPECT_EQ(out[5], 7);
-  Run<staged_copy<2>>({out.data(), from})();
+  Toy<staged_copy<2>>({out.data(), from})();
   EXPECT_EQ(out[5], 0xCD);
-  Run<staged_copy<2>>({out.data(), from})({Copies::Eager, false, 1});
+  Toy<staged_copy<2>>({out.data(), from})({Copies::Eager, false, 1});
   EXPECT_EQ(out[5], 7);
 }
 
@@ -185,10 +185,10 @@ TEST(Emulator, ClustersShareMemoryWhileTheyLive) {
   bool gone = false;
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     std::vector<int> out(256);
-    Run<read_neighbour<true>>({out.data(), nullptr}, 64, {1, 1, 4}, 4)({Copies::Lazy, true, seed});
+    Toy<read_neighbour<true>>({out.data(), nullptr}, 64, {1, 1, 4}, 4)({Copies::Lazy, true, seed});
     for (int i = 0; i < 256; ++i)
       ASSERT_EQ(out[static_cast<size_t>(i)], (i / 64 + 1) % 4 * 100 + i % 64 / 4 * 4);
-    Run<read_neighbour<false>>({out.data(), nullptr}, 64, {1, 1, 4}, 4)({Copies::Lazy, true, seed});
+    Toy<read_neighbour<false>>({out.data(), nullptr}, 64, {1, 1, 4}, 4)({Copies::Lazy, true, seed});
     for (const int v : out) gone = gone || v == static_cast<int>(0xEEEEEEEEu);
   }
   EXPECT_TRUE(gone) << "a block that left early was never noticed";
@@ -196,7 +196,7 @@ TEST(Emulator, ClustersShareMemoryWhileTheyLive) {
 
 TEST(Emulator, LaunchesThatNoGpuTakes) {
   const auto fault = [](auto change) {
-    Run<reverse> run({});
+    Toy<reverse> run({});
     change(run.launch);
     return run.fault();
   };
@@ -215,7 +215,7 @@ void wait_for_flag(const Params& p) {
 
 TEST(Emulator, AFlagThatNobodySetsIsADeadlock) {
   int flag = 0;
-  EXPECT_THAT(Run<wait_for_flag>({&flag, nullptr}, 32).fault(), HasSubstr("32 threads wait at a flag"));
+  EXPECT_THAT(Toy<wait_for_flag>({&flag, nullptr}, 32).fault(), HasSubstr("32 threads wait at a flag"));
 }
 
 }  // namespace

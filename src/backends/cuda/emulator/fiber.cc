@@ -106,14 +106,13 @@ extern "C" void kvant_fiber_entry();
 void Fiber::restart() {
   stack_.forget();
   auto** top = reinterpret_cast<void**>(stack_.low() + Stack::kBytes - 64);  // a multiple of 16
-  *--top = nullptr;
-  *--top = reinterpret_cast<void*>(&kvant_fiber_entry);
-  *--top = nullptr;                                 // rbp
-  *--top = nullptr;                                 // rbx
-  *--top = this;                                    // r12
-  *--top = reinterpret_cast<void*>(&Fiber::enter);  // r13
-  *--top = nullptr;                                 // r14
-  *--top = nullptr;                                 // r15
+  *--top = reinterpret_cast<void*>(&kvant_fiber_entry);  // it calls, so the stack is a multiple of 16 there
+  *--top = nullptr;                                      // rbp
+  *--top = nullptr;                                      // rbx
+  *--top = this;                                         // r12
+  *--top = reinterpret_cast<void*>(&Fiber::enter);       // r13
+  *--top = nullptr;                                      // r14
+  *--top = nullptr;                                      // r15
   inside_ = top;
 }
 

@@ -10,6 +10,7 @@
 
 #include "backends/cuda/emulator/emulator.h"
 #include "backends/cuda/kernels/conv/conv.h"
+#include "base/error.h"
 #include "base/random.h"
 #include "tensor/quantize.h"
 
@@ -140,12 +141,19 @@ struct ConvCase {
     const DeviceBytes packed(conv_packed_bytes(desc, tactic), 0xA5), image(x), other(residual);
     pack_conv(desc, tactic, {w.data(), multiplier.data(), bias.data()},
               reinterpret_cast<std::byte*>(packed.data()));
-    const DeviceBytes y(static_cast<size_t>(results() * code_bytes(desc.epilogue.output)), 0xEE);
+    const auto bytes = static_cast<size_t>(results() * code_bytes(desc.epilogue.output));
+    const size_t behind = kernel != nullptr ? static_cast<size_t>(4 * 128 * desc.shape.k) : 0;
+    const DeviceBytes y(bytes + behind, 0xEE);
     Launch launch = conv_launch(
         desc, tactic, {packed.data(), image.data(), residual.empty() ? nullptr : other.data(), y.data()});
     if (kernel != nullptr) launch.kernel = kernel;
     launch.kernel->emulate(launch, options, counters);
-    return y.copy();
+    std::vector<uint8_t> result = y.copy();
+    for (size_t i = bytes; i < result.size(); ++i) {
+      if (result[i] != 0xEE) fail("the kernel wrote behind its result");
+    }
+    result.resize(bytes);
+    return result;
   }
 
  private:

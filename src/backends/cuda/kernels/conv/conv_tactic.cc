@@ -128,11 +128,11 @@ double estimated_microseconds(const ConvDesc& desc, const ConvTactic& tactic, in
   const auto taps = static_cast<double>(s.kh * s.kw * s.group_c());
   if (tactic.kind == ConvTactic::Kind::Direct) {
     const double cycles = pixels * static_cast<double>(s.k) * taps * 6 / (sms * 64);
-    return 1.0 + (cycles + 30 * taps) / clock;
+    return 1.0 + (cycles + 200 * taps) / clock;
   }
   if (tactic.kind == ConvTactic::Kind::Depthwise) {
     const double cycles = pixels * static_cast<double>(s.c) * taps / (sms * 64);
-    return 1.0 + (cycles + 300 * static_cast<double>(s.kh)) / clock;
+    return 1.0 + (cycles + 150 * static_cast<double>(s.kh)) / clock;
   }
   const double blocks =
       static_cast<double>(divided_up(s.n * s.ho * s.wo, tactic.rows)) *

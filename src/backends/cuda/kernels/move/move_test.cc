@@ -70,7 +70,7 @@ TEST(CudaMove, DenseCopiesUseTheWidestElements) {
   desc.shape = {2, 8, 24};
   desc.x_stride = {8 * 48, 48, 1};
   desc.y_stride = {8 * 32, 32, 1};
-  alignas(16) std::byte x[1024], y[1024];
+  alignas(16) std::byte x[1024] = {}, y[1024] = {};
   EXPECT_STREQ(copy_launch(desc, x, y).kernel->name, "copy_8");
   EXPECT_STREQ(copy_launch(desc, x + 4, y).kernel->name, "copy_4");
   desc.shape[2] = 32;

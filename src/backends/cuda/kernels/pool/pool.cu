@@ -93,9 +93,10 @@ KVANT_DEVICE void join_taps(const PoolParams& p, const PoolPlace& place, int cha
         values[i] = Kind::join(values[i], (p.is_signed ? static_cast<int8_t>(bits) : bits) - p.x_zero_point);
       }
     } else {
-      for (int i = 0; i < count; ++i) {
-        const auto value = static_cast<typename Kind::Value>(load<float>(from + 4 * i));
-        values[i] = Kind::join(values[i], value);
+      KVANT_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        if (i < count)
+          values[i] = Kind::join(values[i], static_cast<typename Kind::Value>(load<float>(from + 4 * i)));
       }
     }
   }
@@ -112,7 +113,10 @@ KVANT_DEVICE void store_result(const PoolParams& p, const PoolPlace& place, int6
       word |= static_cast<uint32_t>(Kind::code(p, values[i], place.count) & 255) << (8 * i);
     store_codes(p.y + at, word, p.vector, count);
   } else {
-    for (int i = 0; i < count; ++i) store(p.y + 4 * (at + i), Kind::real(values[i], place.count));
+    KVANT_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      if (i < count) store(p.y + 4 * (at + i), Kind::real(values[i], place.count));
+    }
   }
 }
 
