@@ -206,6 +206,18 @@ inline std::string detector() {
       "y");
 }
 
+// Explicit Pads, as TensorFlow's exporters write them: before a convolution and before a max pool.
+inline std::string padded() {
+  return graph_text(
+      pair("x", 0.02f) +
+          "const %around: i64[8] = {0, 0, 1, 2, 0, 0, 2, 1}\n%e = Pad \"e\" (%x_dq, %around)\n" +
+          conv("c1", "e", {.kernel = 1}) + unary("r1", "Relu", "c1") + pair("r1", 0.02f, "u8", 0) +
+          "const %corner: i64[8] = {0, 0, 0, 0, 0, 0, 1, 1}\n%f = Pad \"f\" (%r1_dq, %corner)\n" +
+          unary("m", "MaxPool", "f", "kernel_shape = [3,3], strides = [2,2]") +
+          "%g = Pad \"g\" (%m, %corner)\n" + conv("c2", "g", {.stride = 2}) + pair("c2", 0.03f),
+      "c2_dq");
+}
+
 inline std::vector<Network> networks() {
   const std::vector<std::string> integer = {"Conv", "ConvNhwc",           "Relu", "Add",
                                             "Mul",  "BatchNormalization", "Clip", "Sigmoid"};
@@ -227,6 +239,7 @@ inline std::vector<Network> networks() {
            0,
            {"MatMul", "Softmax", "LayerNormalization", "Split", "Mul", "Add", "QuantizeLinear",
             "DequantizeLinear", "Gelu"}},
+          {"padded", padded(), 2, {"Conv", "ConvNhwc", "Relu", "Pad"}},
           {"detector", detector(), 3, {"Conv", "ConvNhwc", "Mul"}}};
 }
 
