@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BUILD := build
 KVANT := $(BUILD)/bin/kvant
 
-.PHONY: build demo test bench bench-qat accuracy deps venv format check-format sanitize clean
+.PHONY: build demo test bench bench-qat accuracy deps venv format check-format sanitize sanitize-threads clean
 
 deps:
 	@scripts/install-dependencies.sh
@@ -46,6 +46,12 @@ sanitize: deps venv
 	@cmake --build --preset asan-ubsan
 	@cd build-asan && KVANT_PYTHON=$(CURDIR)/$(BUILD)/venv/bin/python ctest --output-on-failure -j 2
 
+# What runs on several threads at once, under ThreadSanitizer.
+sanitize-threads: deps
+	@cmake --preset tsan > /dev/null
+	@cmake --build --preset tsan
+	@ctest --preset tsan
+
 format:
 	@git ls-files '*.h' '*.cc' '*.cu' '*.cuh' | xargs clang-format-14 -i
 
@@ -53,4 +59,4 @@ check-format: deps
 	@git ls-files '*.h' '*.cc' '*.cu' '*.cuh' | xargs clang-format-14 --dry-run --Werror
 
 clean:
-	@rm -rf $(BUILD) build-asan build-debug build-no-torch build-no-cuda
+	@rm -rf $(BUILD) build-asan build-tsan build-debug build-no-torch build-no-cuda

@@ -9,7 +9,7 @@ packages=(
   libjpeg62-turbo-dev libpng-dev zlib1g-dev libzstd-dev zstd libdnnl-dev
   libtorch-dev libopenblas0-openmp
   libgtest-dev libgmock-dev libbenchmark-dev
-  python3 python3-venv python3-torch dataset-fashion-mnist
+  python3 python3-venv python3-torch dataset-fashion-mnist qemu-user
 )
 
 missing=()

@@ -150,6 +150,7 @@ struct BuildOptions {
   int64_t batch = 1;  // where the model leaves it open
   int threads = 0;    // 0: the cores available
   bool tune = false;  // time the candidates of each layer and take the fastest
+  bool spin = true;  // threads that wait for work spin for a while; else they sleep at once, for others' sake
 };
 
 // A model compiled for this machine. One engine runs on one thread at a time; several may be made from one
@@ -162,7 +163,8 @@ class Engine {
   // A plan file of `kvant build` or save(). `threads` 0: as it was built.
   static Engine load(const std::filesystem::path& plan, int threads = 0);
   void save(const std::filesystem::path& plan) const;
-  // Shapes as the plan has them; the same inputs give the same outputs.
+  // Shapes as the plan has them; the same inputs give the same outputs. An engine built from a model takes
+  // other sizes of the dimensions that the model leaves open, too: for each it plans once, and keeps that.
   std::vector<Array> run(const std::vector<Array>& inputs);
   std::vector<std::vector<int64_t>> input_shapes() const;
 

@@ -135,7 +135,7 @@ TEST(Api, RefusalsAreOneSentenceWithItsPlace) {
               testing::AllOf(HasSubstr("there is no node 'layer1/0/conv9'"), HasSubstr("layer1/0/conv")));
 }
 
-TEST(Api, InputsThatDoNotFitAreRefused) {
+TEST(Api, InputsOfOtherBatchesArePlannedAndThoseThatDoNotFitRefused) {
   const Model model = Model::read(kModel);
   Engine engine = Engine::build(model, {.threads = 1});
   EXPECT_THAT(refusal([&] { engine.run({}); }), HasSubstr("takes 1 inputs, and 0 are given"));
@@ -143,6 +143,26 @@ TEST(Api, InputsThatDoNotFitAreRefused) {
                 engine.run({{.shape = {1, 1, 28, 28}, .values = {1}}});
               }),
               HasSubstr("holds 784 numbers, and 1 are given"));
+  Array two{.shape = {2, 1, 28, 28}, .values = picture(3).values};
+  const Array other = picture(4);
+  two.values.insert(two.values.end(), other.values.begin(), other.values.end());
+  const std::vector<float> first = engine.run({picture(3)})[0].values, second = engine.run({other})[0].values;
+  for (int again = 0; again < 2; ++again) {
+    const Array both = engine.run({two})[0];
+    ASSERT_EQ(both.shape, (std::vector<int64_t>{2, 10}));
+    for (size_t i = 0; i < 10; ++i) {
+      EXPECT_NEAR(both.values[i], first[i], 1e-4 + 1e-4 * std::fabs(first[i]));
+      EXPECT_NEAR(both.values[10 + i], second[i], 1e-4 + 1e-4 * std::fabs(second[i]));
+    }
+  }
+  EXPECT_THAT(refusal([&] {
+                engine.run({{.shape = {0, 1, 28, 28}, .values = {}}});
+              }),
+              HasSubstr("nothing to compute along dimension 0"));
+  EXPECT_THAT(refusal([&] {
+                engine.run({{.shape = {2, 1, 28, 28}, .values = picture(3).values}});
+              }),
+              HasSubstr("holds 1568 numbers, and 784 are given"));
   Array wide{.shape = {1, 1, 28, 29}, .values = std::vector<float>(28 * 29)};
   EXPECT_THAT(refusal([&] { engine.run({wide}); }), HasSubstr("28x29"));
 }

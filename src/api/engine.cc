@@ -5,8 +5,15 @@
 
 namespace kvant::api {
 
-Engine::State::State(engine::Plan own, int threads)
-    : plan(std::move(own)), runner(plan, backends::shared(), {.threads = threads}) {}
+Engine::State::State(engine::Plan own, const engine::EngineOptions& options)
+    : plan(std::move(own)), runner(plan, backends::shared(), options) {}
+
+std::vector<Tensor> Engine::State::run(const std::vector<Tensor>& inputs) {
+  bool as_planned = true;
+  for (size_t i = 0; i < inputs.size(); ++i)
+    as_planned = as_planned && inputs[i].shape() == *plan.graph.value(plan.graph.inputs()[i]).type.shape;
+  return as_planned || !shaped ? runner.run(inputs) : shaped->run(inputs);
+}
 
 Engine Engine::build(const Model& model, const BuildOptions& options) {
   return guarded([&] {
@@ -15,16 +22,23 @@ Engine Engine::build(const Model& model, const BuildOptions& options) {
       fail("{} threads: give 1 or more, or 0 for the cores available", options.threads);
     engine::BuildOptions build{.batch = options.batch, .threads = options.threads};
     build.tune = options.tune;
-    return Engine(std::make_shared<State>(
-        engine::build(model.state().graph, ops::standard(), backends::shared(), build), 0));
+    const ir::Graph& graph = model.state().graph;
+    const engine::EngineOptions running{.spin = options.spin};
+    auto state =
+        std::make_shared<State>(engine::build(graph, ops::standard(), backends::shared(), build), running);
+    state->shaped =
+        std::make_unique<engine::ShapedEngine>(graph, ops::standard(), backends::shared(), build, running);
+    return Engine(std::move(state));
   });
 }
 
 Engine Engine::load(const std::filesystem::path& plan, int threads) {
   return guarded([&] {
-    return noting(
-        [&] { return "while reading " + plan.string(); },
-        [&] { return Engine(std::make_shared<State>(engine::read_plan(plan, ops::standard()), threads)); });
+    return noting([&] { return "while reading " + plan.string(); },
+                  [&] {
+                    return Engine(std::make_shared<State>(engine::read_plan(plan, ops::standard()),
+                                                          engine::EngineOptions{.threads = threads}));
+                  });
   });
 }
 
@@ -37,7 +51,7 @@ std::vector<Array> Engine::run(const std::vector<Array>& inputs) {
     const engine::Plan& plan = state_->plan;
     const std::vector<Tensor> tensors = tensors_of(inputs, plan.graph, plan.input_count);
     std::vector<Array> outputs;
-    for (const Tensor& tensor : state_->runner.run(tensors)) outputs.push_back(array_of(tensor));
+    for (const Tensor& tensor : state_->run(tensors)) outputs.push_back(array_of(tensor));
     return outputs;
   });
 }

@@ -27,9 +27,12 @@ struct Placement::State {
 };
 
 struct Engine::State {
-  State(engine::Plan own, int threads);
+  State(engine::Plan own, const engine::EngineOptions& options);
+  std::vector<Tensor> run(const std::vector<Tensor>& inputs);
+
   engine::Plan plan;  // as it was built or read: a loaded engine lets go of what it has unpacked
   engine::Engine runner;
+  std::unique_ptr<engine::ShapedEngine> shaped;  // for other shapes, where the model is known
 };
 
 Model model_of(ir::Graph graph);

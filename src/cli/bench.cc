@@ -196,7 +196,8 @@ Result run(const Flags& flags, Progress& progress) {
   const auto start = Clock::now();
   engine::Plan plan = plan_of(read_model(flags.path("MODEL")), flags, build_seconds, progress);
   const size_t steps = plan.steps.size();
-  engine::Engine engine(std::move(plan), backends(), {.threads = threads_of(flags)});
+  engine::Engine engine(std::move(plan), backends(),
+                        {.threads = threads_of(flags), .spin = !flags.on("no-spin")});
   const double start_ms =
       std::chrono::duration<double, std::milli>(Clock::now() - start).count() - 1000 * build_seconds;
   const std::vector<Tensor> inputs = inputs_of(engine.plan().graph, engine.plan().input_count, flags);
@@ -236,6 +237,7 @@ Command bench() {
            {.name = "tune", .value = "", .help = "time the candidates of each layer first, for ONNX files"},
            {.name = "shape", .value = "SHAPE", .help = "for 'kernels': HxWxC:K:KHxKW[:STRIDE[:PAD[:GROUP]]]"},
            {.name = "profile", .value = "", .help = "time of each layer"},
+           no_spin_flag(),
            {.name = "runner",
             .value = "NAME",
             .help = "what runs an ONNX file",

@@ -5,13 +5,17 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <string_view>
 #include <system_error>
 
 namespace kvant::cli {
 
 void calm_openmp(char** arguments) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
-  if (setenv("GOMP_SPINCOUNT", "2000", 1) != 0) return;
+  bool spin = true;
+  for (char** argument = arguments; *argument != nullptr; ++argument)
+    spin = spin && std::string_view(*argument) != "--no-spin";
+  if (setenv("GOMP_SPINCOUNT", spin ? "2000" : "0", 1) != 0) return;
   // By its path, so that ps and top show the program's name; that way fails when the file was replaced
   // meanwhile.
   std::error_code error;

@@ -12,8 +12,10 @@ Result run(const Flags& flags, Progress& progress) {
   dataset.require_labels();
   const data::Preprocess preprocess = preprocess_of(flags, model.metadata(), result.notes);
   const int threads = threads_of(flags);
-  const LoadedModel loaded = load_runner(
-      model, {.runner = flags.text("runner"), .batch = flags.integer("batch", 1, 65536), .threads = threads});
+  const LoadedModel loaded = load_runner(model, {.runner = flags.text("runner"),
+                                                 .batch = flags.integer("batch", 1, 65536),
+                                                 .threads = threads,
+                                                 .spin = !flags.on("no-spin")});
   const auto loader = loader_of(dataset, preprocess, sample_shape_of(model.network(), model.input_count()),
                                 loaded.batch, threads);
   const Accuracy a = noting([&] { return "while evaluating " + model.path.string(); },
@@ -39,6 +41,7 @@ Command eval() {
   flags.push_back(
       {.name = "batch", .value = "N", .help = "images at a time (of a plan: its own)", .fallback = "50"});
   flags.push_back(runner_flag());
+  flags.push_back(no_spin_flag());
   return {.name = "eval",
           .summary = "top-1, top-5 and loss on a labelled set; any of model, QDQ model, plan",
           .example = "model.plan --data imagefolder:photos",

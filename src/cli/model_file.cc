@@ -50,9 +50,10 @@ LoadedModel load_runner(const ModelFile& model, const RunnerOptions& options) {
     const ir::Graph& graph = model.plan->graph;
     const Shape& shape = *graph.value(graph.inputs()[0]).type.shape;
     const int64_t batch = shape.empty() ? 1 : shape[0];
-    return {std::make_unique<engine::Engine>(*model.plan, backends(),
-                                             engine::EngineOptions{.threads = options.threads}),
-            batch};
+    return {
+        std::make_unique<engine::Engine>(
+            *model.plan, backends(), engine::EngineOptions{.threads = options.threads, .spin = options.spin}),
+        batch};
   }
   return noting([&] { return "while reading " + model.path.string(); },
                 [&]() -> LoadedModel {
@@ -62,8 +63,16 @@ LoadedModel load_runner(const ModelFile& model, const RunnerOptions& options) {
                   const engine::BuildOptions build{
                       .batch = options.batch, .threads = options.threads, .mode = options.mode};
                   engine::Plan plan = engine::build(*model.graph, ops::standard(), backends(), build);
-                  return {std::make_unique<engine::Engine>(std::move(plan), backends()), options.batch};
+                  return {std::make_unique<engine::Engine>(std::move(plan), backends(),
+                                                           engine::EngineOptions{.spin = options.spin}),
+                          options.batch};
                 });
+}
+
+Flag no_spin_flag() {
+  return {.name = "no-spin",
+          .value = "",
+          .help = "threads that wait for work sleep at once: slower, but other programs get the cores"};
 }
 
 Flag runner_flag() {

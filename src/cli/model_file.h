@@ -40,6 +40,7 @@ struct RunnerOptions {
   int64_t batch = 1;
   int threads = 1;
   engine::Mode mode = engine::Mode::Simulate;
+  bool spin = true;  // the engine's threads, while they wait for work
 };
 
 // A runner with the batch size that it takes: of a plan its own, of the interpreter any.
@@ -51,6 +52,8 @@ struct LoadedModel {
 // `model` must outlive the result. A plan runs on the engine only (UsageError otherwise).
 LoadedModel load_runner(const ModelFile& model, const RunnerOptions& options);
 
+// "--no-spin" for commands that run the engine.
+Flag no_spin_flag();
 // "--runner" for commands that can choose.
 Flag runner_flag();
 

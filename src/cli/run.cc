@@ -51,8 +51,10 @@ Result run_once(const Flags& flags, Progress&) {
   for (const std::string& argument : flags.texts("input")) read_input(argument, given);
   const std::vector<Tensor> inputs = arrange(graph, count, std::move(given));
   const int64_t batch = inputs.empty() || inputs[0].rank() == 0 ? 1 : inputs[0].dim(0);
-  const LoadedModel loaded =
-      load_runner(model, {.runner = flags.text("runner"), .batch = batch, .threads = threads_of(flags)});
+  const LoadedModel loaded = load_runner(model, {.runner = flags.text("runner"),
+                                                 .batch = batch,
+                                                 .threads = threads_of(flags),
+                                                 .spin = !flags.on("no-spin")});
   const std::vector<Tensor> outputs = loaded.runner->run(inputs);
   data::NamedTensors named;
   Result result;
@@ -84,7 +86,8 @@ Command run() {
                  .required = true,
                  .many = true},
                 {.name = "output", .value = "FILE", .help = ".npz to write", .required = true, .letter = "o"},
-                runner_flag()},
+                runner_flag(),
+                no_spin_flag()},
       .run = run_once};
 }
 

@@ -79,6 +79,8 @@ def main():
         kvant("build", model, "-o", twice)
         c.that(open(plan, "rb").read() == open(twice, "rb").read(), "the same build gives other bytes")
         bench = kvant_json("bench", plan, "--iterations", "5", "--warmup", "1", "--profile")
+        calm = kvant_json("bench", plan, "--iterations", "5", "--warmup", "1", "--no-spin", "--threads", "2")
+        c.that(calm["threads"] == 2, "bench --no-spin runs on as many threads")
         for field in ("min", "median", "mean", "p90", "p99", "max"):
             c.that(bench["latency_ms"][field] > 0, f"bench lacks {field}")
         c.that(0 < bench["canary"]["share"] <= 1 and bench["canary"]["efficiency"] > 0 and bench["macs"] > 0, f"canary: {bench['canary']}")

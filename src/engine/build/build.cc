@@ -21,6 +21,7 @@ namespace {
 constexpr int64_t kSmallConstant = 64;
 
 void bind(ir::Graph& graph, const ir::OpTable& ops, const BuildOptions& options) {
+  if (options.batch < 1) fail("a batch of {}: give 1 or more", options.batch);
   std::map<std::string, Shape> shapes = options.shapes;
   for (size_t i = 0; i < graph.inputs().size(); ++i) {
     const ir::Value& input = graph.value(graph.inputs()[i]);

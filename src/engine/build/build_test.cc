@@ -116,6 +116,40 @@ TEST(Building, RefusesShapesThatAreNotFixed) {
               HasSubstr("the shape of 'n' depends on the data; an engine needs fixed shapes"));
 }
 
+TEST(Building, RefusesBatchesThatMakeNoSense) {
+  const EvaluatingBackend backend;
+  const std::vector<const Backend*> backends{&backend};
+  const std::string text = graph_text(unary("r", "Relu", "x") + unary("y", "Neg", "r"), "y", "f32[N,3,4,4]");
+  EXPECT_THAT(refusal(text, backends, {.batch = 0}), HasSubstr("a batch of 0: give 1 or more"));
+  EXPECT_THAT(refusal(text, backends, {.batch = -7}), HasSubstr("a batch of -7"));
+  EXPECT_THAT(refusal(text, backends, {.batch = int64_t{1} << 44}), HasSubstr("is too large"));
+  EXPECT_THAT(refusal(text, backends, {.batch = int64_t{1} << 61}), HasSubstr("is too large"));
+}
+
+TEST(Building, RefusesInputsThatAreNotThePlans) {
+  const EvaluatingBackend backend;
+  const std::vector<const Backend*> backends{&backend};
+  Engine engine(
+      build(ir::parse(graph_text(unary("r", "Relu", "x"), "r", "f32[N,3]")), ops::standard(), backends),
+      backends);
+  const auto said = [&](std::vector<Tensor> inputs) -> std::string {
+    try {
+      engine.run(inputs);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(said({Tensor(DType::Float32, {1, 3})}), "");
+  EXPECT_EQ(said({}), "the plan takes 1 inputs, not 0");
+  EXPECT_EQ(said({Tensor(DType::Float32, {2, 3})}),
+            "input 'x' of the plan takes f32 1x3, not f32 2x3: build a plan for that shape");
+  EXPECT_EQ(said({Tensor(DType::Float32, {0, 3})}),
+            "input 'x' of the plan takes f32 1x3, not f32 0x3: build a plan for that shape");
+  EXPECT_EQ(said({Tensor(DType::UInt8, {1, 3})}),
+            "input 'x' of the plan takes f32 1x3, not u8 1x3: build a plan for that shape");
+}
+
 // Two equal nodes may become one: both names are still found.
 TEST(Building, KeepsTheNamesOfEqualNodesThatAreWatched) {
   const EvaluatingBackend backend;

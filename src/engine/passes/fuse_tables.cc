@@ -18,6 +18,17 @@ struct Region {
   std::vector<ir::NodeId> nodes;  // each after its producers
 };
 
+// Bytes that are numbers, as an image comes: codes of scale 1 around 0.
+std::optional<Dequantized> cast_bytes(const ir::Graph& graph, ir::ValueId id) {
+  const ir::Node* node = graph.producer(id);
+  if (node == nullptr || node->op != "Cast" || graph.is_constant(node->inputs[0])) return std::nullopt;
+  const DType from = graph.value(node->inputs[0]).type.dtype;
+  if (graph.value(id).type.dtype != DType::Float32 || (from != DType::UInt8 && from != DType::Int8))
+    return std::nullopt;
+  return Dequantized{graph.value(id).producer, node->inputs[0],
+                     QuantParams{.dtype = from, .scale = {1.0f}, .zero_point = {}}};
+}
+
 class FuseTables {
  public:
   FuseTables(ir::Graph& graph, const ir::OpTable& ops) : graph_(graph), ops_(ops), edit_(graph, ops) {}
@@ -40,7 +51,9 @@ class FuseTables {
 
   bool collect(ir::ValueId id, Region& region) const {
     if (graph_.is_constant(id)) return graph_.constant(id)->size() == 1;
-    if (const auto source = dequantized(graph_, id)) {
+    auto source = dequantized(graph_, id);
+    if (!source) source = cast_bytes(graph_, id);
+    if (source) {
       if (!region.source) region.source = source;
       return region.source->codes == source->codes && same_params(region.source->params, source->params);
     }
@@ -115,9 +128,10 @@ class FuseTables {
 
 }  // namespace
 
-// Q(f(DQ(x))) => table[x]; f is any composition of elementwise functions, or nothing (requantization).
+// Q(f(DQ(x))) => table[x]; f is any composition of elementwise functions, or nothing (requantization). Also
+// Q(f(Cast(x))) where x holds bytes: an image that the network normalizes itself is then never float.
 ir::Pass fuse_tables(const LoweringOptions&) {
-  return {"fuse-tables", "Q(f(DQ(x))) => QLut(x), f elementwise", ir::Exactness::BitExact,
+  return {"fuse-tables", "Q(f(DQ(x))), Q(f(Cast(bytes))) => QLut(x), f elementwise", ir::Exactness::BitExact,
           [](ir::Graph& graph, const ir::OpTable& ops) { return FuseTables(graph, ops).run(); }};
 }
 

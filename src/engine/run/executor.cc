@@ -74,6 +74,7 @@ NodeView view_of(const ir::Graph& graph, ir::NodeId id, int threads) {
 
 struct Engine::State {
   Plan plan;
+  std::vector<const Backend*> backends;
   SpinningTeam team;
   std::vector<ir::ValueId> roots;
   std::vector<Loaded> steps;
@@ -90,7 +91,11 @@ struct Engine::State {
   bool profiling = false;
   int64_t runs = 0;
 
-  State(Plan p, int threads, bool pin) : plan(std::move(p)), team(threads, pin) {}
+  State(Plan p, std::span<const Backend* const> known, const EngineOptions& options)
+      : plan(std::move(p)),
+        backends(known.begin(), known.end()),
+        team(std::max(1, options.threads > 0 ? options.threads : plan.threads), options.pin,
+             options.spin ? Waiting::Spin : Waiting::Sleep) {}
 
   const ir::Graph& graph() const { return plan.graph; }
   // An input that stands for a constant which lives in packed form.
@@ -108,10 +113,10 @@ struct Engine::State {
 
   DeviceMemory* device(size_t memory) const { return memory == kHost ? nullptr : devices[memory - 1].get(); }
   size_t memory_of(const Backend& backend);
-  void open_memories(std::span<const Backend* const> backends);
+  void open_memories();
   void gather_constants();
-  void load(std::span<const Backend* const> backends);
-  void load_step(size_t index, std::span<const Backend* const> backends);
+  void load();
+  void load_step(size_t index);
   void place();
   void place_on_devices();
   std::byte* place_of(size_t memory, ir::ValueId root) const;
@@ -136,7 +141,7 @@ size_t Engine::State::memory_of(const Backend& backend) {
 }
 
 // Which memory each step runs in. A view is in the one where what it shows was made.
-void Engine::State::open_memories(std::span<const Backend* const> backends) {
+void Engine::State::open_memories() {
   for (const auto& [backend, what] : plan.needs) find_backend(backends, backend)->check(what);
   roots = storage_roots(plan);
   std::map<ir::ValueId, size_t> home;
@@ -174,8 +179,8 @@ void Engine::State::gather_constants() {
   }
 }
 
-void Engine::State::load_step(size_t index, std::span<const Backend* const> backends) {
-  PlanStep& step = plan.steps[index];
+void Engine::State::load_step(size_t index) {
+  const PlanStep& step = plan.steps[index];
   Loaded& loaded = steps[index];
   const ir::Node& node = graph().node(step.node);
   noting(
@@ -183,19 +188,18 @@ void Engine::State::load_step(size_t index, std::span<const Backend* const> back
         return fmt::format("while loading {} '{}' ({}:{})", node.op, node.name, step.backend, step.tactic);
       },
       [&] {
-        loaded.step =
-            find_backend(backends, step.backend)
-                ->load(view_of(graph(), step.node, plan.threads), step.tactic, std::move(step.packed));
+        loaded.step = find_backend(backends, step.backend)
+                          ->load(view_of(graph(), step.node, plan.threads), step.tactic, step.packed);
         if (loaded.memory != kHost) loaded.step->attach(*sessions[loaded.memory - 1]);
       });
 }
 
-void Engine::State::load(std::span<const Backend* const> backends) {
-  open_memories(backends);
-  gather_constants();
+// The packed constants stay with the plan for further contexts, whose constants these are then.
+void Engine::State::load() {
+  open_memories();
+  if (constants == nullptr) gather_constants();
   for (size_t i = 0; i < steps.size(); ++i) {
-    if (plan.steps[i].backend != kView) load_step(i, backends);
-    plan.steps[i].packed.clear();
+    if (plan.steps[i].backend != kView) load_step(i);
   }
   const Step* next = nullptr;
   for (Loaded& loaded : steps | std::views::reverse) {
@@ -393,13 +397,24 @@ void Engine::State::observe_step(size_t index, const Observer& observer) const {
 }
 
 Engine::Engine(Plan plan, std::span<const Backend* const> backends, const EngineOptions& options) {
-  const int threads = options.threads > 0 ? options.threads : plan.threads;
-  state_ = std::make_unique<State>(std::move(plan), std::max(1, threads), options.pin);
-  state_->load(backends);
+  state_ = std::make_unique<State>(std::move(plan), backends, options);
+  state_->load();
   state_->place();
 }
 
+Engine::Engine(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Engine::Engine(Engine&&) noexcept = default;
+Engine& Engine::operator=(Engine&&) noexcept = default;
 Engine::~Engine() = default;
+
+Engine Engine::context(const EngineOptions& options) const {
+  auto state = std::make_unique<State>(state_->plan, state_->backends, options);
+  state->constants = state_->constants;
+  state->load();
+  state->place();
+  return Engine(std::move(state));
+}
+
 const Plan& Engine::plan() const { return state_->plan; }
 int Engine::threads() const { return state_->team.size(); }
 void Engine::on_each_thread(const std::function<void(int, int)>& fn) { state_->team.run(fn); }

@@ -15,6 +15,8 @@ namespace kvant::engine {
 struct EngineOptions {
   int threads = 0;   // 0: the plan's
   bool pin = false;  // keep each worker on one core
+  bool spin =
+      true;  // threads that wait for work do so for a while; else they sleep at once, for others' sake
 };
 
 // Time that one step took, summed over the runs since profiling was switched on.
@@ -38,11 +40,18 @@ struct Copies {
 // What a node looks like to a backend.
 NodeView view_of(const ir::Graph& graph, ir::NodeId id, int threads);
 
+// Runs on one thread at a time (with threads of its own to help); for more at once there are contexts.
 class Engine final : public ir::Runner {
  public:
   // Loads every step; fails with the node when a tactic or its constants do not fit this machine's backends.
   Engine(Plan plan, std::span<const Backend* const> backends, const EngineOptions& options = {});
   ~Engine() override;
+  Engine(Engine&&) noexcept;
+  Engine& operator=(Engine&&) noexcept;
+
+  // Another context of the same plan, to run beside this one: threads and memory for tensors of its own, the
+  // packed constants shared. May be called while this one runs, and outlive it; the backends outlive both.
+  Engine context(const EngineOptions& options = {}) const;
 
   // Tensors of the original model that the lowered graph still holds (by probe), and values of the lowered
   // graph. Original names win; tensors come as the original model has them.
@@ -65,6 +74,7 @@ class Engine final : public ir::Runner {
 
  private:
   struct State;
+  explicit Engine(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 

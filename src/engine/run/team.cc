@@ -49,7 +49,8 @@ void pin_to_core(pthread_t thread, int index) {
 
 void pin_this_thread(int index) { pin_to_core(pthread_self(), index); }
 
-SpinningTeam::SpinningTeam(int threads, bool pin) {
+SpinningTeam::SpinningTeam(int threads, bool pin, Waiting waiting)
+    : spins_(waiting == Waiting::Spin ? kSpins : 0) {
   for (int i = 1; i < threads; ++i) {
     workers_.emplace_back([this, i] { work(i); });
     if (pin) pin_to_core(workers_.back().native_handle(), i);
@@ -77,7 +78,7 @@ void SpinningTeam::call(int thread) {
 
 // True when there is work of a generation after `seen`, false to quit.
 bool SpinningTeam::wait_for_work(uint64_t seen) {
-  for (int i = 0; i < kSpins && generation_.load(std::memory_order_acquire) == seen; ++i) pause();
+  for (int i = 0; i < spins_ && generation_.load(std::memory_order_acquire) == seen; ++i) pause();
   if (generation_.load(std::memory_order_acquire) == seen) {
     std::unique_lock lock(mutex_);
     ++sleeping_;
@@ -92,7 +93,26 @@ void SpinningTeam::work(int thread) {
   while (wait_for_work(seen)) {
     seen = generation_.load(std::memory_order_acquire);
     call(thread);
-    running_.fetch_sub(1, std::memory_order_acq_rel);
+    const bool last = running_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+    if (last && spins_ == 0) {
+      { const std::lock_guard lock(mutex_); }
+      done_.notify_one();
+    }
+  }
+}
+
+void SpinningTeam::wait_for_workers() {
+  if (spins_ == 0) {
+    std::unique_lock lock(mutex_);
+    done_.wait(lock, [&] { return running_.load(std::memory_order_acquire) == 0; });
+    return;
+  }
+  for (int i = 0; running_.load(std::memory_order_acquire) > 0; ++i) {
+    if (i < spins_) {
+      pause();
+    } else {
+      std::this_thread::yield();
+    }
   }
 }
 
@@ -109,13 +129,7 @@ void SpinningTeam::run(const std::function<void(int, int)>& fn) {
     }
   }
   call(0);
-  for (int i = 0; running_.load(std::memory_order_acquire) > 0; ++i) {
-    if (i < kSpins) {
-      pause();
-    } else {
-      std::this_thread::yield();
-    }
-  }
+  if (!workers_.empty()) wait_for_workers();
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 

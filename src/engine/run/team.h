@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine's threads: they spin for a short while between steps, because a step is often shorter than
-// waking a sleeping thread, and sleep when nothing comes.
+// waking a sleeping thread, and sleep when nothing comes. Where others need the cores they sleep at once.
 #pragma once
 
 #include <atomic>
@@ -19,11 +19,15 @@ namespace kvant::engine {
 // measurements; threads that it makes later inherit it.
 void pin_this_thread(int index);
 
+// How threads without work wait. Spinning answers in less than a microsecond; sleeping leaves the core to
+// others and costs some ten microseconds for each step that several threads share.
+enum class Waiting { Spin, Sleep };
+
 class SpinningTeam final : public Team {
  public:
   // `threads` in all, the caller of run() included; with `pin` each worker stays on one of the process's
   // cores.
-  SpinningTeam(int threads, bool pin);
+  SpinningTeam(int threads, bool pin, Waiting waiting = Waiting::Spin);
   ~SpinningTeam() override;
   SpinningTeam(const SpinningTeam&) = delete;
   SpinningTeam& operator=(const SpinningTeam&) = delete;
@@ -35,8 +39,10 @@ class SpinningTeam final : public Team {
  private:
   void work(int thread);
   bool wait_for_work(uint64_t seen);
+  void wait_for_workers();
   void call(int thread);
 
+  const int spins_;  // pauses before a waiting thread sleeps
   std::vector<std::thread> workers_;
   const std::function<void(int, int)>* fn_ = nullptr;
   // What different threads write lies on different cache lines.
@@ -45,7 +51,7 @@ class SpinningTeam final : public Team {
   alignas(64) std::atomic<int> sleeping_{0};
   std::atomic<bool> quit_{false};
   std::mutex mutex_;
-  std::condition_variable wake_;
+  std::condition_variable wake_, done_;
   std::exception_ptr error_;
 };
 

@@ -6,15 +6,20 @@
 
 #include <chrono>
 #include <stdexcept>
+#include <tuple>
 
 namespace kvant::engine {
 namespace {
 
-class Teams : public testing::TestWithParam<int> {};
+class Teams : public testing::TestWithParam<std::tuple<int, Waiting>> {
+ protected:
+  static int threads() { return std::get<0>(GetParam()); }
+  static Waiting waiting() { return std::get<1>(GetParam()); }
+};
 
 TEST_P(Teams, RunEachTaskOnceOnEveryThread) {
-  SpinningTeam team(GetParam(), false);
-  ASSERT_EQ(team.size(), GetParam());
+  SpinningTeam team(threads(), false, waiting());
+  ASSERT_EQ(team.size(), threads());
   // Plain memory on purpose: what a task writes must be seen by the caller and by the next task.
   std::vector<int> counts(static_cast<size_t>(team.size()), 0);
   constexpr int kTasks = 500;
@@ -27,7 +32,7 @@ TEST_P(Teams, RunEachTaskOnceOnEveryThread) {
 }
 
 TEST_P(Teams, WakeFromSleep) {
-  SpinningTeam team(GetParam(), true);
+  SpinningTeam team(threads(), true, waiting());
   std::vector<int> counts(static_cast<size_t>(team.size()), 0);
   for (int task = 0; task < 20; ++task) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));  // longer than they spin
@@ -37,7 +42,7 @@ TEST_P(Teams, WakeFromSleep) {
 }
 
 TEST_P(Teams, HandOnAnExceptionAndGoOn) {
-  SpinningTeam team(GetParam(), false);
+  SpinningTeam team(threads(), false, waiting());
   std::vector<int> ended(static_cast<size_t>(team.size()), 0);
   for (int task = 0; task < 50; ++task) {
     const auto throwing = [&](int thread, int threads) {
@@ -51,12 +56,14 @@ TEST_P(Teams, HandOnAnExceptionAndGoOn) {
 
 TEST_P(Teams, EndWithoutATask) {
   for (int i = 0; i < 50; ++i) {
-    const SpinningTeam team(GetParam(), false);
-    EXPECT_EQ(team.size(), GetParam());
+    const SpinningTeam team(threads(), false, waiting());
+    EXPECT_EQ(team.size(), threads());
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Threads, Teams, testing::Values(1, 2, 3, 4));
+INSTANTIATE_TEST_SUITE_P(Threads, Teams,
+                         testing::Combine(testing::Values(1, 2, 3, 4),
+                                          testing::Values(Waiting::Spin, Waiting::Sleep)));
 
 }  // namespace
 }  // namespace kvant::engine

@@ -188,7 +188,7 @@ void bound_of(bool above, const Code* a, const Code* b, int64_t b_step, Code* y,
   }
 }
 
-inline ElementKernels loop_kernels(std::string_view name, Isa isa) {
+constexpr ElementKernels loop_kernels(std::string_view name, Isa isa) {
   return {name,
           isa,
           qadd,

@@ -3,6 +3,7 @@
 
 namespace kvant::backends::cpu {
 
-ElementKernels element_kernels_avx2() { return loop_kernels("avx2", Isa::Avx2); }
+extern const ElementKernels element_kernels_avx2;
+constinit const ElementKernels element_kernels_avx2 = loop_kernels("avx2", Isa::Avx2);
 
 }  // namespace kvant::backends::cpu

@@ -155,9 +155,13 @@ __attribute__((target("avx512vbmi"))) void look_up_vbmi(const uint8_t* table, co
   }
 }
 
-}  // namespace
+// Newer than the rest of this file.
+void look_up_512(const uint8_t* table, const uint8_t* x, uint8_t* y, int64_t n) {
+  static const bool has_vbmi = __builtin_cpu_supports("avx512vbmi");
+  has_vbmi ? look_up_vbmi(table, x, y, n) : look_up(table, x, y, n);
+}
 
-ElementKernels element_kernels_avx512vnni() {
+constexpr ElementKernels kernels_512() {
   ElementKernels kernels = loop_kernels("avx512vnni", Isa::Avx512vnni);
   kernels.qadd = qadd_512;
   kernels.qmul = qmul_512;
@@ -166,8 +170,13 @@ ElementKernels element_kernels_avx512vnni() {
   kernels.average = average_512;
   kernels.max_u8 = max_u8_512;
   kernels.max_i8 = max_i8_512;
-  if (__builtin_cpu_supports("avx512vbmi")) kernels.look_up = look_up_vbmi;
+  kernels.look_up = look_up_512;
   return kernels;
 }
+
+}  // namespace
+
+extern const ElementKernels element_kernels_avx512vnni;
+constinit const ElementKernels element_kernels_avx512vnni = kernels_512();
 
 }  // namespace kvant::backends::cpu

@@ -3,6 +3,7 @@
 
 namespace kvant::backends::cpu {
 
-ElementKernels element_kernels_plain() { return loop_kernels("plain", Isa::None); }
+extern const ElementKernels element_kernels_plain;
+constinit const ElementKernels element_kernels_plain = loop_kernels("plain", Isa::None);
 
 }  // namespace kvant::backends::cpu

@@ -71,7 +71,7 @@ inline void loop_pack(const ProductDesc& d, const CodeMatrix& b, std::byte* pack
   }
 }
 
-[[maybe_unused]] inline ProductKernels loop_product(std::string_view name, Isa isa) {
+[[maybe_unused]] constexpr ProductKernels loop_product(std::string_view name, Isa isa) {
   return {name, isa, loop_packed_bytes, loop_scratch_bytes, loop_pack, loop_run};
 }
 

@@ -3,13 +3,15 @@
 
 namespace kvant::backends::cpu {
 
-#define KVANT_ENTRY(function) ProductKernels function();
+// Tables of functions, not functions that make them: nothing of a file compiled for instructions that this
+// CPU lacks may run before it is chosen.
+#define KVANT_ENTRY(table) extern const ProductKernels table;
 #include "backends/cpu/kernels/product/kernels.inc"
 #undef KVANT_ENTRY
 
 std::span<const ProductKernels> product_kernels() {
   static const ProductKernels kernels[] = {
-#define KVANT_ENTRY(function) function(),
+#define KVANT_ENTRY(table) table,
 #include "backends/cpu/kernels/product/kernels.inc"
 #undef KVANT_ENTRY
   };

@@ -65,8 +65,8 @@ void product_rows(const ProductDesc& d, const CodeMatrix& a, const std::byte* pa
 
 }  // namespace
 
-ProductKernels product_kernels_avx2() {
-  return {"avx2", Isa::Avx2, loop_packed_bytes, scratch_of_tile, loop_pack, product_rows};
-}
+extern const ProductKernels product_kernels_avx2;
+constinit const ProductKernels product_kernels_avx2 = {"avx2",          Isa::Avx2, loop_packed_bytes,
+                                                       scratch_of_tile, loop_pack, product_rows};
 
 }  // namespace kvant::backends::cpu

@@ -208,8 +208,8 @@ void run(const ProductDesc& d, const CodeMatrix& a, const std::byte* packed, con
 
 }  // namespace
 
-ProductKernels product_kernels_avx512vnni() {
-  return {"avx512vnni", Isa::Avx512vnni, packed_bytes, scratch_bytes, pack, run};
-}
+extern const ProductKernels product_kernels_avx512vnni;
+constinit const ProductKernels product_kernels_avx512vnni = {
+    "avx512vnni", Isa::Avx512vnni, packed_bytes, scratch_bytes, pack, run};
 
 }  // namespace kvant::backends::cpu

@@ -3,6 +3,7 @@
 
 namespace kvant::backends::cpu {
 
-ProductKernels product_kernels_plain() { return loop_product("plain", Isa::None); }
+extern const ProductKernels product_kernels_plain;
+constinit const ProductKernels product_kernels_plain = loop_product("plain", Isa::None);
 
 }  // namespace kvant::backends::cpu

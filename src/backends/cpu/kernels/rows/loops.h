@@ -200,7 +200,7 @@ struct NormFactors {
   });
 }
 
-[[maybe_unused]] inline RowKernels loop_rows(std::string_view name, Isa isa) {
+[[maybe_unused]] constexpr RowKernels loop_rows(std::string_view name, Isa isa) {
   return {name, isa, softmax_row, layer_norm_row};
 }
 

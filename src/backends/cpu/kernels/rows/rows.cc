@@ -6,13 +6,15 @@
 
 namespace kvant::backends::cpu {
 
-#define KVANT_ENTRY(function) RowKernels function();
+// Tables of functions, not functions that make them: nothing of a file compiled for instructions that this
+// CPU lacks may run before it is chosen.
+#define KVANT_ENTRY(table) extern const RowKernels table;
 #include "backends/cpu/kernels/rows/kernels.inc"
 #undef KVANT_ENTRY
 
 std::span<const RowKernels> row_kernels() {
   static const RowKernels kernels[] = {
-#define KVANT_ENTRY(function) function(),
+#define KVANT_ENTRY(table) table,
 #include "backends/cpu/kernels/rows/kernels.inc"
 #undef KVANT_ENTRY
   };

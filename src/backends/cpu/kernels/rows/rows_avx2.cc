@@ -3,6 +3,7 @@
 
 namespace kvant::backends::cpu {
 
-RowKernels row_kernels_avx2() { return loop_rows("avx2", Isa::Avx2); }
+extern const RowKernels row_kernels_avx2;
+constinit const RowKernels row_kernels_avx2 = loop_rows("avx2", Isa::Avx2);
 
 }  // namespace kvant::backends::cpu

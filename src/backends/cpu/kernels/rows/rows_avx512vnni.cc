@@ -141,6 +141,8 @@ void layer_norm_512(const LayerNormDesc& d, const float* x, std::byte* y, int64_
 
 }  // namespace
 
-RowKernels row_kernels_avx512vnni() { return {"avx512vnni", Isa::Avx512vnni, softmax_512, layer_norm_512}; }
+extern const RowKernels row_kernels_avx512vnni;
+constinit const RowKernels row_kernels_avx512vnni = {"avx512vnni", Isa::Avx512vnni, softmax_512,
+                                                     layer_norm_512};
 
 }  // namespace kvant::backends::cpu

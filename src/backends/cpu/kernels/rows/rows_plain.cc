@@ -3,6 +3,7 @@
 
 namespace kvant::backends::cpu {
 
-RowKernels row_kernels_plain() { return loop_rows("plain", Isa::None); }
+extern const RowKernels row_kernels_plain;
+constinit const RowKernels row_kernels_plain = loop_rows("plain", Isa::None);
 
 }  // namespace kvant::backends::cpu
