@@ -8,7 +8,11 @@ which both have the same top-1. PTQ rows fold batch norms; *repair* is `--calibr
 the repaired file and imitates the float network; *onnxruntime* is its quantize_static (per channel, uint8 activations) on the
 same images, evaluated by kvant. ImageNet rows: 500 photographs of a 750-image sample that probably comes from the
 training set, calibrated and fine-tuned on the other 250, so they compare float with INT8 and are not ImageNet's validation
-accuracy. CIFAR-10 rows: 10,000 test images as JPEG copies, so they compare only with one another.
+accuracy. CIFAR-10 rows: 10,000 test images as JPEG copies, so they compare only with one another. `resnet20` was trained by
+`kvant train` from scratch for 16 epochs, the other networks of the zoo for 4, as far as the CPU at hand allowed
+(bench/accuracy/networks.py; the results lie in bench/models): their float accuracy is not what such networks can reach. The
+recipe of the ImageNet rows' QAT was chosen among six on squeezenet1.1 and efficientnet-lite0 by these same images; a picture
+more or less right is 0.2 points.
 """
 PEERS = """
 ## What others publish
