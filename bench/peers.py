@@ -37,6 +37,7 @@ except ImportError:
 NETWORKS = ["resnet50-v1", "resnet50-v1.5", "resnet101-v1.5", "keras-mobilenet-v1", "mobilenet-v2", "tf-efficientnet-b0",
             "tf-efficientnet-b3", "keras-inception-v3", "squeezenet1.1", "deit-tiny", "yolov8n"]
 OURS = "kvant int8"
+TABLES = "kvant int8, activation tables"  # one more rounding before each SiLU and GELU, as onnxruntime's files have it
 CORES = os.sched_getaffinity(0)
 
 
@@ -73,6 +74,10 @@ class Reader(CalibrationDataReader):
         return next(self.images, None)
 
 
+def is_transformer(name):
+    return "deit" in name or "vit" in name
+
+
 class Files:
     """The files of one network in `folder`, made once."""
 
@@ -106,12 +111,19 @@ class Files:
     def float(self):
         return self.once(".onnx", lambda path: kvant(self.program, "zoo", "create", self.name, "-o", path) and None)
 
-    def ours(self):
+    def quantized(self, suffix, *flags):
         def make(path):
             data = self.at(".npz")
             np.savez(data, x=self.images, y=np.zeros(8, np.int64))
-            kvant(self.program, "quantize", self.float(), "--data", "npz:" + data, "--batch", "4", "-o", path)
-        return self.once(".qdq.onnx", make)
+            attention = ["--attention"] if is_transformer(self.name) else []  # as the peers' quantizers do
+            kvant(self.program, "quantize", self.float(), "--data", "npz:" + data, "--batch", "4", "-o", path, *attention, *flags)
+        return self.once(suffix, make)
+
+    def ours(self):
+        return self.quantized(".qdq.onnx")
+
+    def tables(self):
+        return self.quantized(".tables.onnx", "--activation-tables")
 
     def input_name(self):
         return onnx.load(self.float(), load_external_data=False).graph.input[0].name
@@ -224,8 +236,10 @@ def contenders(files):
              "kvant float": (Plan, files.float), "onnxruntime float": (OnnxRuntime, files.float),
              "openvino float": (OpenVinoFloat, files.float), "openvino bfloat16": (OpenVino, files.float),
              "onnxruntime on kvant's file": (OnnxRuntime, files.ours)}
-    if "deit" in files.name or "vit" in files.name:
+    if is_transformer(files.name):
         table["onnxruntime int8 dynamic"] = (OnnxRuntime, files.dynamic)
+    if is_transformer(files.name) or "efficientnet" in files.name:
+        table[TABLES] = (Plan, files.tables)
     return table
 
 
@@ -296,12 +310,12 @@ def write(path, rows):
     return result
 
 
-def cell(entry, ours, best=False):
+def cell(entry, ours):
     if entry is None:
         return "-"
     if "failed" in entry:
         return "failed"
-    return f"{entry['median']:.2f}" + (f" / {entry['min']:.2f}" if best else "") + ("" if ours else f" ({entry.get('ratio_to_kvant_int8', 0):.2f}x)")
+    return f"{entry['median']:.2f}" + ("" if ours else f" ({entry.get('ratio_to_kvant_int8', 0):.2f}x)")
 
 
 def markdown(result):
@@ -320,6 +334,11 @@ def markdown(result):
     return text
 
 
+def ratio(entry, ours):
+    """How many times `ours` an entry took, by the medians of the ratios of alternating rounds."""
+    return entry.get("ratio_to_kvant_int8", 0) / ours.get("ratio_to_kvant_int8", 1)
+
+
 def short_markdown(result):
     """The README's table: INT8 against INT8, and what quantization gains."""
     names = ["onnxruntime int8", "openvino int8", "kvant float"]
@@ -330,9 +349,18 @@ def short_markdown(result):
         best = [n for n in ("onnxruntime int8", "onnxruntime int8 dynamic") if "median" in entries.get(n, {})]
         if best:
             entries["onnxruntime int8"] = entries[min(best, key=lambda n: entries[n]["median"])]
-        ours = entries.get(OURS, {})
-        text += f"| {row['network']} | {row['batch']} | {row['threads']} | {ours.get('median', 0):.2f} / {ours.get('min', 0):.2f} | {100 * ours.get('efficiency', 0):.0f} % | "
-        text += " | ".join(cell(entries.get(n), False, True) for n in names) + " |\n"
+        for form, suffix in ((OURS, ""), (TABLES, ", tables")):
+            ours = entries.get(form, {})
+            if "median" not in ours and form == TABLES:
+                continue
+            cells = []
+            for name in names:
+                entry = entries.get(name)
+                timed = entry is not None and "median" in entry
+                cells.append(f"{entry['median']:.2f} / {entry['min']:.2f} ({ratio(entry, ours):.2f}x)" if timed else
+                             "-" if entry is None else "failed")
+            text += f"| {row['network']}{suffix} | {row['batch']} | {row['threads']} | {ours.get('median', 0):.2f} / {ours.get('min', 0):.2f} | "
+            text += f"{100 * ours.get('efficiency', 0):.0f} % | " + " | ".join(cells) + " |\n"
     return text
 
 

@@ -112,7 +112,8 @@ struct QuantizeOptions {
   std::string spec = {};  // what single layers or classes get: the text of a spec file, JSON or TOML
   std::vector<std::string> cases = {};  // empty: auto
   std::vector<OwnCase> own_cases = {};
-  bool attention = false;                  // the products of attentions too
+  bool attention = false;          // the products of attentions too
+  bool activation_tables = false;  // a pair before SiLU, HardSwish, GELU and Mish too: tables of codes
   std::string adjust = "fold-batch-norm";  // repair steps with commas, "auto" or "none"
   std::string target = "tensorrt";         // onnxruntime, openvino, kvant
   uint64_t seed = 0;

@@ -40,6 +40,7 @@ quant::PlaceOptions placement_of(const QuantizeOptions& options) {
   result.mode = options.partial ? quant::PlaceMode::Partial : quant::PlaceMode::Full;
   result.cases = options.cases;
   result.attention = options.attention;
+  result.activation_tables = options.activation_tables;
   const size_t first = options.spec.find_first_not_of(" \t\r\n");
   if (first != std::string::npos) {
     result.spec = options.spec[first] == '{' ? quant::spec_from_json(options.spec)

@@ -95,8 +95,8 @@ std::string conditions(const Flags& flags, const choose::DataParts& data,
   std::string text =
       fmt::format("{} {} {} {} {} {}", data.calibration.spec(), data.calibration.size(), data.training.size(),
                   data.scoring.spec(), data.scoring.size(), data::to_text(preprocess));
-  for (const char* name :
-       {"batch", "seed", "time-batch", "iterations", "epochs", "lr", "mode", "case", "attention"}) {
+  for (const char* name : {"batch", "seed", "time-batch", "iterations", "epochs", "lr", "mode", "case",
+                           "attention", "activation-tables"}) {
     text += fmt::format(" {}={}", name, fmt::join(flags.texts(name), ","));
   }
   if (flags.given("spec")) text += read_text(flags.path("spec"));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The flags that say which layers are quantized: --mode, --spec, --case, --attention.
+// The flags that say which layers are quantized: --mode, --spec, --case, --attention,
+// --activation-tables.
 #pragma once
 
 #include <vector>

@@ -3,10 +3,13 @@
 
 #include <limits>
 
+#include "ops/integer_operands.h"
 #include "ops/real_values.h"
 
 namespace kvant::ops {
 namespace {
+
+constexpr size_t kTable = 5;
 
 int32_t int32_attribute(const ir::Attributes& attributes, std::string_view name, int64_t fallback) {
   const int64_t value = attributes.integer(name, fallback);
@@ -127,6 +130,21 @@ Tensor apply_epilogue(const Epilogue& epilogue, Shape shape, std::span<const dou
     if (++channel == m.size()) channel = 0;
   }
   return epilogue.integer_output() ? codes.cast(epilogue.output) : values;
+}
+
+DType epilogue_type(std::string_view op, const Epilogue& epilogue, const ir::InferArgs& args) {
+  if (!args.has(kTable)) return epilogue.output;
+  if (!epilogue.integer_output()) fail("{}: a table takes codes; output is 'f32'", op);
+  require_table(op, args.inputs[kTable].dtype, args.inputs[kTable].shape, false);
+  return args.inputs[kTable].dtype;
+}
+
+Tensor through_table(std::string_view op, const ir::EvalArgs& args, Tensor codes) {
+  if (!args.has(kTable)) return codes;
+  const Tensor& table = args.in(kTable);
+  require_code_type(op, "the result before the table", codes.dtype());
+  require_table(op, table.dtype(), table.shape(), false);
+  return look_up(codes, table);
 }
 
 Tensor finish_float(std::string_view op, const ir::EvalArgs& args, const Shape& shape,

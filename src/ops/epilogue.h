@@ -58,6 +58,11 @@ inline int32_t code_of(const Epilogue& epilogue, float v) {
 Tensor apply_epilogue(const Epilogue& epilogue, Shape shape, std::span<const double> acc,
                       const Tensor& multiplier, const Tensor& bias, const Tensor* residual);
 
+// Input 5 of QConv and QGemm, optional: a table that the codes go through at last. The type of the result,
+// and that step. Fails, naming `op`, where it is no table of 256 codes or the codes are none.
+DType epilogue_type(std::string_view op, const Epilogue& epilogue, const ir::InferArgs& args);
+Tensor through_table(std::string_view op, const ir::EvalArgs& args, Tensor codes);
+
 // The end of ConvNhwc and Linear: y + bias (input 2) + residual (input 3), rounded to float, then the
 // activation. Fails naming `op` where their shapes do not fit `shape`.
 Tensor finish_float(std::string_view op, const ir::EvalArgs& args, const Shape& shape,

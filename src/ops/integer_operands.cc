@@ -18,6 +18,24 @@ void require_code_type(std::string_view op, std::string_view what, DType dtype) 
     fail("{}: {} holds {}; i8 or u8 is needed", op, what, name(dtype));
 }
 
+void require_table(std::string_view op, DType dtype, const std::optional<Shape>& shape, bool reals) {
+  if (dtype != DType::UInt8 && dtype != DType::Int8 && !(reals && dtype == DType::Float32))
+    fail("{}: the table holds {}; {} is needed", op, name(dtype), reals ? "u8, i8 or f32" : "u8 or i8");
+  if (shape && (shape->size() != 1 || ((*shape)[0] != 256 && (*shape)[0] != kUnknownDim)))
+    fail("{}: the table is {}; 256 entries are needed", op, to_string(*shape));
+}
+
+Tensor look_up(const Tensor& codes, const Tensor& table) {
+  Tensor y(table.dtype(), codes.shape());
+  const auto* bytes = reinterpret_cast<const uint8_t*>(codes.raw());
+  visit_dtype(table.dtype(), [&]<class T>() {
+    const auto entries = table.data<T>();
+    const auto out = y.mutable_data<T>();
+    for (size_t i = 0; i < out.size(); ++i) out[i] = entries[bytes[i]];
+  });
+  return y;
+}
+
 std::vector<int32_t> zero_points(const ir::EvalArgs& args, size_t i, std::string_view what,
                                  const Tensor& codes, int64_t count) {
   if (!args.has(i)) return {0};

@@ -3,6 +3,7 @@
 // the scales and zero points given as inputs beside them.
 #pragma once
 
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -18,6 +19,11 @@ std::vector<int32_t> zero_points(const ir::EvalArgs& args, size_t i, std::string
                                  const Tensor& codes, int64_t count = 1);
 // Scales in input i, as float. Fails if there is not one or `count` of them.
 std::vector<float> scales(const ir::EvalArgs& args, size_t i, std::string_view what, int64_t count = 1);
+
+// Fails unless a table of codes is u8 or i8 (f32 too where `reals`) and has 256 entries.
+void require_table(std::string_view op, DType dtype, const std::optional<Shape>& shape, bool reals);
+// table[byte of each code].
+Tensor look_up(const Tensor& codes, const Tensor& table);
 
 // codes[..., channel, ...] minus the zero point of its channel; `inner` is the number of elements of one
 // channel in a row, zero_points one or one for each channel.

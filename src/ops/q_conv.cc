@@ -20,7 +20,7 @@ std::vector<ir::Type> infer_q_conv(const ir::InferArgs& args) {
   require_per_channel("QConv: multiplier", args.inputs[2].shape, channels);
   require_per_channel("QConv: bias", args.inputs[3].shape, channels);
   if (args.has(4)) check_residual("QConv", args.inputs[4], shape, true);
-  return {{epilogue.output, shape}};
+  return {{epilogue_type("QConv", epilogue, args), shape}};
 }
 
 std::vector<Tensor> evaluate_q_conv(const ir::EvalArgs& args) {
@@ -31,8 +31,9 @@ std::vector<Tensor> evaluate_q_conv(const ir::EvalArgs& args) {
   const int32_t x_zero_point = zero_point_attribute(args.attributes(), "x_zero_point");
   const NhwcResult acc = convolve_nhwc("QConv", args.attributes(), x.shape(), to_doubles(x, x_zero_point),
                                        w.shape(), to_doubles(w));
-  return {apply_epilogue(epilogue, acc.shape, acc.values, args.in(2), args.in(3),
-                         args.has(4) ? &args.in(4) : nullptr)};
+  return {through_table("QConv", args,
+                        apply_epilogue(epilogue, acc.shape, acc.values, args.in(2), args.in(3),
+                                       args.has(4) ? &args.in(4) : nullptr))};
 }
 
 std::vector<ir::AttributeDef> attributes_q_conv() {
@@ -47,7 +48,7 @@ std::vector<ir::AttributeDef> attributes_q_conv() {
 ir::OpDef q_conv() {
   return {.name = "QConv",
           .min_inputs = 4,
-          .max_inputs = 5,
+          .max_inputs = 6,
           .attributes = attributes_q_conv(),
           .traits = ir::Trait::Internal,
           .infer = infer_q_conv,

@@ -19,7 +19,7 @@ std::vector<ir::Type> infer_q_gemm(const ir::InferArgs& args) {
   require_per_channel("QGemm: multiplier", args.inputs[2].shape, channels);
   require_per_channel("QGemm: bias", args.inputs[3].shape, channels);
   if (args.has(4)) check_residual("QGemm", args.inputs[4], shape, true);
-  return {{epilogue.output, shape}};
+  return {{epilogue_type("QGemm", epilogue, args), shape}};
 }
 
 std::vector<Tensor> evaluate_q_gemm(const ir::EvalArgs& args) {
@@ -28,7 +28,9 @@ std::vector<Tensor> evaluate_q_gemm(const ir::EvalArgs& args) {
   const auto acc = multiply_rows_by_weight("QGemm", args.in(0).shape(), to_doubles(args.in(0), x_zero_point),
                                            args.in(1).shape(), to_doubles(args.in(1)));
   const Shape shape = *rows_shape("QGemm", args.in(0).shape(), args.in(1).shape());
-  return {apply_epilogue(epilogue, shape, acc, args.in(2), args.in(3), args.has(4) ? &args.in(4) : nullptr)};
+  return {through_table(
+      "QGemm", args,
+      apply_epilogue(epilogue, shape, acc, args.in(2), args.in(3), args.has(4) ? &args.in(4) : nullptr))};
 }
 
 }  // namespace
@@ -36,7 +38,7 @@ std::vector<Tensor> evaluate_q_gemm(const ir::EvalArgs& args) {
 ir::OpDef q_gemm() {
   return {.name = "QGemm",
           .min_inputs = 4,
-          .max_inputs = 5,
+          .max_inputs = 6,
           .attributes = epilogue_attributes(),
           .traits = ir::Trait::Internal,
           .infer = infer_q_gemm,

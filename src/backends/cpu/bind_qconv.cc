@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// QConv and QGemm on the qconv kernels. Packed constants: the kernel's own blob, and the weights' shape (i64)
-// so that nothing about the packed-away inputs has to be known at load.
+// QConv and QGemm on the qconv kernels. Packed constants: the kernel's own blob, the weights' shape (i64) so
+// that nothing about the packed-away inputs has to be known at load, and the table of codes if there is one.
+#include <cstring>
+
 #include "backends/cpu/binding.h"
 #include "backends/cpu/kernels/qconv/qconv.h"
 #include "backends/cpu/node_epilogue.h"
@@ -9,7 +11,9 @@ namespace kvant::backends::cpu {
 namespace {
 
 constexpr int64_t kMaxWindow = 1 << 20;  // of pads, strides and dilations: keeps products far from overflow
-constexpr size_t kWeight = 1, kMultiplier = 2, kBias = 3, kResidual = 4;
+constexpr size_t kWeight = 1, kMultiplier = 2, kBias = 3, kResidual = 4, kTable = 5;
+
+bool is_byte(DType dtype) { return dtype == DType::UInt8 || dtype == DType::Int8; }
 
 struct Pair {
   int64_t y, x;
@@ -94,18 +98,27 @@ const Tensor& constant(const engine::NodeView& view, size_t i, std::string_view 
   return *view.constants[i];
 }
 
+void add_table(const engine::NodeView& view, const Tensor& table, QConvDesc& desc) {
+  require(view, is_byte(table.dtype()) && table.dtype() == view.outputs[0].dtype && table.size() == 256,
+          "the table is not 256 codes of the result's type");
+  auto entries = std::make_shared<CodeTable>();
+  std::memcpy(entries->data(), table.raw(), entries->size());
+  desc.table = std::move(entries);
+}
+
 // The constants, checked against each other.
 QConvDesc describe_constants(const engine::NodeView& view) {
   const Tensor& w = constant(view, kWeight, "the weight");
   const Tensor& multiplier = constant(view, kMultiplier, "the multiplier");
   const Tensor& bias = constant(view, kBias, "the bias");
   require(view, w.dtype() == DType::Int8, "the weight is not i8");
-  const QConvDesc desc = describe(view, w.shape());
+  QConvDesc desc = describe(view, w.shape());
   const Shape per_channel{desc.shape.k};
   require(view, multiplier.dtype() == DType::Float32 && multiplier.shape() == per_channel,
           "the multiplier is not f32 with one value per output channel");
   require(view, bias.dtype() == DType::Float32 && bias.shape() == per_channel,
           "the bias is not f32 with one value per output channel");
+  if (view.has(kTable)) add_table(view, constant(view, kTable, "the table"), desc);
   return desc;
 }
 
@@ -167,19 +180,22 @@ std::vector<Tensor> pack(const engine::NodeView& view, std::string_view tactic) 
                {w.data<int8_t>().data(), view.constants[kMultiplier]->data<float>().data(),
                 view.constants[kBias]->data<float>().data()},
                blob.mutable_raw());
-  return {std::move(blob), Tensor::vector(w.shape())};
+  std::vector<Tensor> packed = {std::move(blob), Tensor::vector(w.shape())};
+  if (view.has(kTable)) packed.push_back(*view.constants[kTable]);
+  return packed;
 }
 
 std::unique_ptr<engine::Step> load(const engine::NodeView& view, std::string_view tactic,
                                    std::vector<Tensor> packed) {
-  require_packed(view, packed, 2);
+  require_packed(view, packed, view.has(kTable) ? 3 : 2);
   require(view, packed[1].dtype() == DType::Int64 && packed[1].rank() == 1 && packed[1].size() <= 4,
           "the packed weight has no shape");
   const QConvKernel* kernel = find_kernel(tactic);
   require(view, kernel != nullptr, fmt::format("unknown tactic '{}'", tactic));
   require(view, supports(kernel->isa),
           fmt::format("tactic '{}' needs {}, which this CPU does not offer", tactic, name(kernel->isa)));
-  const QConvDesc desc = describe(view, packed[1].to_ints());
+  QConvDesc desc = describe(view, packed[1].to_ints());
+  if (view.has(kTable)) add_table(view, packed[2], desc);
   const std::string reason = kernel->why_not(desc);
   require(view, reason.empty(), reason);
   require(view, packed[0].byte_size() == kernel->packed_bytes(desc),

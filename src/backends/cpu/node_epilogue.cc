@@ -43,9 +43,15 @@ Epilogue node_epilogue(const engine::NodeView& view, size_t residual_input) {
   const ir::Attributes& attributes = view.node.attributes;
   require(view, view.outputs.size() == 1, "one output belongs here");
   Epilogue e;
-  e.output = code_of(view, view.outputs[0].dtype);
-  const std::string output = attributes.text("output", name(view.outputs[0].dtype));
-  require(view, output == name(view.outputs[0].dtype), "attribute output is not the type of the result");
+  const DType result = view.outputs[0].dtype;
+  const std::string output = attributes.text("output", name(result));
+  if (view.has(residual_input + 1)) {  // the table's codes may be of the other type
+    require(view, output == "u8" || output == "i8", "attribute output is not the type of a table's codes");
+    e.output = output == "i8" ? Code::I8 : Code::U8;
+  } else {
+    require(view, output == name(result), "attribute output is not the type of the result");
+    e.output = code_of(view, result);
+  }
   const std::string activation = attributes.text("activation", "");
   const auto known = activation_named(activation);
   if (!known) fail("cpu: {}: unknown activation '{}'", view.node.op, activation);

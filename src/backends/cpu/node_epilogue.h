@@ -15,7 +15,8 @@ bool is_signed_code(const engine::NodeView& view, DType dtype);
 int32_t code_attribute(const engine::NodeView& view, std::string_view name, int64_t fallback, Code code);
 // low and high among the codes, in order.
 void read_clamp(const engine::NodeView& view, Code code, int32_t& low, int32_t& high);
-// `residual_input`: its index. Fails on types and numbers that do not fit each other.
+// `residual_input`: its index; that of the table is the next. Fails on types and numbers that do not fit each
+// other.
 Epilogue node_epilogue(const engine::NodeView& view, size_t residual_input);
 
 }  // namespace kvant::backends::cpu

@@ -38,6 +38,7 @@ class LeastCodes {
     if (node.op == "QConcat") return least_of(node.inputs);
     if (moves_codes(node.op)) return of(node.inputs[0]);
     if (node.op == "QLut") return least_in_table(input_at(node, 1));
+    if (input_at(node, 5) != ir::kNone) return least_in_table(node.inputs[5]);  // QConv, QGemm
     return node.op[0] == 'Q' ? node.attributes.integer("low", kUnknown) : kUnknown;
   }
   int64_t least_of(const std::vector<ir::ValueId>& inputs) const {

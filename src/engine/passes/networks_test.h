@@ -72,6 +72,16 @@ inline std::string squeeze_excite() {
       "a_dq");
 }
 
+// Activations between codes: tables behind a dense and a depthwise convolution.
+inline std::string activation_tables() {
+  return graph_text(pair("x", 0.02f) + conv("e", "x_dq", {.kernel = 1}) + pair("e", 0.03f) +
+                        unary("es", "Sigmoid", "e_dq") + binary("u", "Mul", "e_dq", "es") + pair("u", 0.02f) +
+                        conv("d", "u_dq", {}) + pair("d", 0.03f) + unary("h", "HardSwish", "d_dq") +
+                        pair("h", 0.02f) + conv("p", "h_dq", {.kernel = 1}) +
+                        binary("a", "Add", "p", "x_dq") + pair("a", 0.03f),
+                    "a_dq");
+}
+
 inline std::string inception() {
   return graph_text(
       pair("x", 0.02f) + conv("ca", "x_dq", {.kernel = 1}) + unary("ra", "Relu", "ca") +
@@ -229,6 +239,11 @@ inline std::vector<Network> networks() {
           {"resnet_v2", resnet_v2(), 3, {"Conv", "BatchNormalization"}},
           {"mobilenet_v2", mobilenet_v2(), 2, integer},
           {"squeeze_excite", squeeze_excite(), 2, integer},
+          {"activation_tables", activation_tables(), 2, integer},
+          {"meets_its_transpose",
+           graph_text("%t = Transpose \"t\" (%x) {perm = [0,1,3,2]}\n%y = Add \"y\" (%x, %t)\n", "y"),
+           1,
+           {}},
           {"inception", inception(), 2, {"Conv", "ConvNhwc", "Relu", "AveragePool", "Concat"}},
           {"onnxruntime_style", onnxruntime_style(), 2, integer},
           {"shuffle_net", shuffle_net(), 5, {"Conv", "ConvNhwc"}},

@@ -137,7 +137,11 @@ class SinkTransposes {
     }
     if (!any) return false;
     for (size_t i = 0; i < sources.size(); ++i) {
-      if (sources[i] == ir::kNone) sources[i] = companion(node.inputs[i], permutation);
+      if (sources[i] != ir::kNone) continue;
+      sources[i] = companion(node.inputs[i], permutation);
+      // x and its own transpose meet: they would change places for ever.
+      if (sources[i] != ir::kNone && std::ranges::find(node.inputs, sources[i]) != node.inputs.end())
+        return false;
     }
     for (const ir::ValueId output : node.outputs) {
       const auto shape = static_shape(graph_, output);

@@ -50,6 +50,59 @@ TEST(Cases, NoneIsTheToolkitsDefault) {
       "g = GlobalAveragePool(s*)\n");
 }
 
+// Two layers with `activation` (of c0, called act) between.
+std::string curved(const std::string& activation, const std::string& more = "output %c1\n") {
+  return conv("c0", "x", 4, 4) + activation + conv("c1", "act", 4, 4) + more;
+}
+
+TEST(Cases, ActivationTablesReadPairsOnRequest) {
+  const std::string silu = "%g = Sigmoid \"g\" (%c0)\n%act = Mul \"act\" (%c0, %g)\n";
+  const ir::Graph graph = parse_typed(graph_of(curved(silu), "f32[N,4,8,8]"));
+  EXPECT_THAT(golden(insert_all(place(graph)).graph), HasSubstr("g = Sigmoid(c0)\nact = Mul(c0, g)\n"));
+  const Sites sites = place(graph, {.activation_tables = true});
+  EXPECT_LT(relative_error(sites), kSmallError);
+  const Placed placed = insert_all(sites);
+  EXPECT_THAT(golden(placed.graph),
+              HasSubstr("g = Sigmoid(c0*)\nact = Mul(c0*, g)\nc1 = Conv(act*, c1.w*0)\n"));
+  EXPECT_THAT(placed.layer("g").reason, HasSubstr("Silu between codes is a table"));
+  EXPECT_TRUE(placed.graph.metadata.contains(std::string(kActivationTablesKey)));
+  for (const char* op : {"HardSwish", "Gelu", "Mish"}) {
+    const ir::Graph one =
+        parse_typed(graph_of(curved(fmt::format("%act = {} \"act\" (%c0)\n", op)), "f32[N,4,8,8]"));
+    EXPECT_THAT(golden(insert_all(place(one, {.activation_tables = true})).graph), HasSubstr("(c0*)")) << op;
+  }
+}
+
+TEST(Cases, ActivationTablesOnlyBetweenQuantizedTensors) {
+  const std::string silu = "%g = Sigmoid \"g\" (%c0)\n%act = Mul \"act\" (%c0, %g)\n";
+  const auto golden_of = [&](const std::string& body) {
+    const ir::Graph graph = parse_typed(graph_of(body, "f32[N,4,8,8]"));
+    return golden(insert_all(place(graph, {.activation_tables = true})).graph);
+  };
+  // Someone reads the result in float; someone else reads the input; a Relu is cheap as it is.
+  EXPECT_THAT(golden_of(curved(silu, "%e = Exp \"e\" (%act)\noutput %c1\noutput %e\n")),
+              HasSubstr("act = Mul(c0, g)"));
+  EXPECT_THAT(golden_of(curved(silu, "%e = Exp \"e\" (%c0)\noutput %c1\noutput %e\n")),
+              HasSubstr("act = Mul(c0, g)"));
+  EXPECT_THAT(golden_of(curved("%act = Relu \"act\" (%c0)\n")), HasSubstr("act = Relu(c0)"));
+}
+
+// SiLU is within half a step of 0 below about -5: a range of -100 to 8 gets the codes of -5 to 8.
+TEST(Cases, ActivationTablesSpendNoCodesWhereTheResultIsZero) {
+  const ir::Graph graph = parse_typed(
+      graph_of(curved("%g = Sigmoid \"g\" (%c0)\n%act = Mul \"act\" (%c0, %g)\n"), "f32[N,4,8,8]"));
+  const Sites sites = place(graph, {.activation_tables = true});
+  CalibrationTable table;
+  for (const std::string& name : tensors_to_calibrate(sites)) table.ranges[name] = {-1.0f, 2.0f};
+  table.ranges["c0"] = {-100.0f, 8.0f};
+  table.ranges["act"] = {-0.28f, 8.0f};
+  ir::Graph quantized = graph;
+  insert_pairs(quantized, sites, table, 8, WeightCalibrator::Max, Codes::Affine);
+  const auto forms = ir::quantized_forms(quantized, quantized.find_value("c0"));
+  ASSERT_EQ(forms.size(), 1u);
+  EXPECT_NEAR(forms[0].params.scale[0], (8.0f + 5.8f) / 255.0f, 0.1f / 255.0f * 8.0f);
+}
+
 TEST(Cases, ResidualWithIdentityShortcut) {
   for (const char* name : {"residual", "resnet-v1", "mobilenet", "efficientnet"}) {
     const std::string text = placed_by({name}, stem() + block("x0", false) + "output %a\n");

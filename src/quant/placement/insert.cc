@@ -138,8 +138,25 @@ class Inserter {
     if (!known) {
       fail("tensor '{}' has no range: calibrate it, or give it in the ranges file", graph_.value(value).name);
     }
+    if (const auto curve = sites_.curves().find(value); curve != sites_.curves().end())
+      range.low = std::max(range.low, least_input(curve->second, range.low));
     if (codes_ == Codes::Affine && bits == 8) return affine_params(range);
     return {.dtype = DType::Int8, .scale = {safe_scale(range.amax(), bits)}, .zero_point = {}};
+  }
+
+  // From where on the results of an activation that vanishes to the left leave the code of 0: less than that
+  // needs no codes of its own.
+  float least_input(const Sites::Curve& curve, float low) const {
+    constexpr int kSteps = 4096;
+    const auto found = table_.ranges.find(sites_.graph().value(curve.result).name);
+    if (found == table_.ranges.end() || low >= 0) return low;
+    const Range range = found->second;
+    const float step = codes_ == Codes::Affine ? (range.high - range.low) / 255.0f : range.amax() / 127.0f;
+    for (int i = 0; i < kSteps; ++i) {
+      const float x = low * (1.0f - static_cast<float>(i) / kSteps);
+      if (std::abs(activate(curve.activation, x, 0, 0)) > 0.5f * step) return x;
+    }
+    return low;
   }
 
   // Readers of `value` that are no part of a pair on it.
@@ -364,6 +381,7 @@ PlacementReport insert_pairs(Graph& graph, const Sites& sites, const Calibration
   KVANT_CHECK(&graph != &sites.graph(), "pairs are inserted into a copy of the graph that was placed on");
   const size_t nodes_before = graph.node_capacity();
   const std::map<NodeId, int> written = Inserter(graph, sites, table, bits, weights, codes).run();
+  if (!sites.curves().empty()) graph.metadata[std::string(kActivationTablesKey)] = "1";
   PlacementReport report;
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "quant/calibrate/calibration_table.h"
@@ -39,6 +40,9 @@ struct PlacementReport {
   int64_t activation_pairs = 0;     // in the graph, those that it came with included
   int64_t weight_pairs = 0;
 };
+
+// Metadata of a graph whose activations were given a pair on purpose: targets leave it where it is.
+inline constexpr std::string_view kActivationTablesKey = "kvant.activation_tables";
 
 // Names of the tensors that need a range: activations of sites without a pair.
 std::vector<std::string> tensors_to_calibrate(const Sites& sites);

@@ -57,6 +57,7 @@ std::set<std::string_view> wanted_families(const PlaceOptions& options) {
   }
   if (std::find(names.begin(), names.end(), "auto") != names.end()) wanted.erase("average_pool");
   if (!options.attention) wanted.erase("attention");
+  if (options.activation_tables) wanted.insert("activation_table");
   return wanted;
 }
 

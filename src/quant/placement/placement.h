@@ -49,6 +49,9 @@ struct PlaceOptions {
   std::vector<std::string> cases;  // names; empty: auto (mode full), or none at all (mode partial)
   std::vector<OwnCase> own_cases;
   bool attention = false;  // the products of an attention too (cases auto and transformer)
+  // Smooth activations between quantized tensors read a pair too, whatever the case: the engine then computes
+  // them by tables of codes, at the price of one more rounding.
+  bool activation_tables = false;
 };
 
 // Fails on what contradicts itself, whatever the model: an unknown case (with the nearest), `none` beside

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ir/graph.h"
+#include "tensor/activation.h"
 #include "tensor/quantize.h"
 
 namespace kvant::quant {
@@ -65,6 +66,15 @@ class Sites {
   // `value` is moved from the quantized tensor `root` without arithmetic, so that it lies on its codes too.
   void carry(ir::ValueId value, ir::ValueId root) { carried_[value] = root; }
 
+  // `input` is read by this activation alone, whose result is quantized as well: of the input's range only
+  // what the result's codes can tell apart needs codes.
+  struct Curve {
+    Activation activation;
+    ir::ValueId result;
+  };
+  void set_curve(ir::ValueId input, Curve curve) { curves_.emplace(input, curve); }
+  const std::map<ir::ValueId, Curve>& curves() const { return curves_; }
+
   bool is_site(ir::NodeId node, int input) const { return sites_.contains({node, input}); }
   bool has_site(ir::NodeId node) const;
   // A non-constant f32 tensor: what an activation pair can stand on.
@@ -112,6 +122,7 @@ class Sites {
   std::map<ir::NodeId, std::string> float_reasons_;
   std::set<ir::ValueId> quantized_;
   std::map<ir::ValueId, ir::ValueId> carried_;
+  std::map<ir::ValueId, Curve> curves_;
   std::map<ir::ValueId, ir::ValueId> group_;  // union-find by parent
   size_t revision_ = 0;
 };

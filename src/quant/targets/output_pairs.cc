@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "ir/qdq.h"
+#include "quant/placement/insert.h"
 #include "quant/placement/sites.h"
 #include "quant/weight_range.h"
 
@@ -221,8 +222,19 @@ bool is_main_branch(const Graph& graph, const Node& add, ValueId branch) {
   return here != there ? here > there : at == 0;
 }
 
+// A pair before an activation that shall be a table of codes.
+bool is_before_table(const Graph& graph, const ir::Quantized& pair) {
+  if (!graph.metadata.contains(std::string(kActivationTablesKey))) return false;
+  const std::vector<ir::Use>& uses = graph.value(pair.result).uses;
+  return std::all_of(uses.begin(), uses.end(), [&](const ir::Use& use) {
+    const Node& reader = graph.node(use.node);
+    return is_swish(graph, reader) || (is_activation(reader) && reader.op != "Relu" && reader.op != "Clip");
+  });
+}
+
 // A pair of a model from elsewhere that splits a layer from what would fuse into it.
 bool splits_fusion(const Graph& graph, const ir::Quantized& pair) {
+  if (is_before_table(graph, pair)) return false;
   const auto behind = params_behind_chain(graph, pair.result);
   const Node& producer = *graph.producer(pair.source);
   if (!is_weighted(producer))

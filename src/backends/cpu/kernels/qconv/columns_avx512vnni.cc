@@ -252,6 +252,6 @@ void columns_row_of(const ColumnsArgs& a) { a.flip ? columns_row<true>(a) : colu
 
 }  // namespace
 
-const ColumnsTiles kColumns64Avx512vnni = {64, columns_row_of, channel_of_lane};
+const ColumnsTiles kColumns64Avx512vnni = {64, columns_row_of, channel_of_lane, look_up_avx512};
 
 }  // namespace kvant::backends::cpu

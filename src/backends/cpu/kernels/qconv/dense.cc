@@ -151,6 +151,20 @@ bool split_by_blocks(const DenseLayout& layout, const QConvDesc& desc, int threa
   return even_blocks && layout.weight_bytes > 2 * s.n * s.h * s.w * s.c;
 }
 
+enum class Split { Rows, Blocks, Pixels };
+
+// How threads share a layer. A single row of pixels (a product of matrices whose rows no tile divides) is cut
+// within the row where blocks of channels would leave a thread with much less than another.
+Split split_of(const DenseLayout& layout, const QConvDesc& desc, int threads) {
+  const ConvShape& s = desc.shape;
+  if (threads > 1 && s.n * s.ho == 1) {
+    const int64_t of_blocks = (layout.blocks + threads - 1) / threads * s.wo;
+    const int64_t of_pixels = layout.blocks * ((s.wo + threads - 1) / threads);
+    if (11 * of_pixels < 10 * of_blocks) return Split::Pixels;
+  }
+  return split_by_blocks(layout, desc, threads) ? Split::Blocks : Split::Rows;
+}
+
 class Run {
  public:
   Run(const DenseTiles& tiles, const QConvDesc& desc, const QConvPointers& p)
@@ -159,7 +173,8 @@ class Run {
         p_(p),
         layout_(tiles, desc),
         runs_(runs_of(desc, tiles.element)),
-        slab_(desc, tiles.element, !Slab::readable_in_place(desc, tiles.element, runs_.length)) {
+        slab_(desc, tiles.element, !Slab::readable_in_place(desc, tiles.element, runs_.length)),
+        pixels_{0, desc.shape.wo} {
     const ConvShape& s = desc.shape;
     args_.pixel_stride = s.stride_w * slab_.pixel_bytes();
     args_.segment_rows = runs_.rows;
@@ -177,9 +192,11 @@ class Run {
   void share(int thread, int threads) {
     const ConvShape& s = desc_.shape;
     std::byte* scratch = p_.scratch + static_cast<size_t>(thread) * slab_.scratch_bytes();
-    const bool by_blocks = split_by_blocks(layout_, desc_, threads);
-    const Share blocks = by_blocks ? share_of(layout_.blocks, thread, threads) : Share{0, layout_.blocks};
-    const Share rows = by_blocks ? Share{0, s.n * s.ho} : share_of(s.n * s.ho, thread, threads);
+    const Split split = split_of(layout_, desc_, threads);
+    Share blocks{0, layout_.blocks}, rows{0, s.n * s.ho};
+    if (split == Split::Blocks) blocks = share_of(layout_.blocks, thread, threads);
+    if (split == Split::Rows) rows = share_of(s.n * s.ho, thread, threads);
+    if (split == Split::Pixels) pixels_ = share_of(s.wo, thread, threads);
     for (int64_t row = rows.first; row < rows.last;) {
       const int64_t image = row / s.ho, in_image = row % s.ho;
       const int64_t count = std::min({rows_per_chunk(), rows.last - row, s.ho - in_image});
@@ -241,6 +258,7 @@ class Run {
       args_.ahead_step = args_.residual_stride;
     }
     tile(args_);
+    if (desc_.table) tiles_.look_up(*desc_.table, args_.y, args_.y_stride, pixels, args_.channels);
     if (any) ahead_ += std::min<int64_t>(ahead_end_ - ahead_, runs_.rows * runs_.columns * runs_.dwords * 64);
   }
 
@@ -252,17 +270,18 @@ class Run {
   // Cuts a row into tiles of nearly equal size: one tile of 2 after nine of 6 would cost as much as a full
   // one.
   void one_row(const TileWidth& width, const std::byte* x, int64_t pixel, int64_t channel) {
-    const int64_t wo = desc_.shape.wo;
-    const int64_t tiles = (wo + width.max_pixels - 1) / width.max_pixels;
+    const int64_t count = pixels_.last - pixels_.first;
+    const int64_t tiles = (count + width.max_pixels - 1) / width.max_pixels;
     int64_t done = 0;
     for (int64_t i = 0; i < tiles; ++i) {
-      for (int64_t left = wo * (i + 1) / tiles - done; left > 0;) {
+      for (int64_t left = count * (i + 1) / tiles - done; left > 0;) {
         int64_t pixels = left;
         while (width.tiles[pixels] == nullptr) --pixels;
-        args_.x = x + done * args_.pixel_stride;
-        args_.y = p_.y + (pixel + done) * args_.y_stride + channel * code_bytes(desc_.epilogue.output);
+        const int64_t at = pixels_.first + done;
+        args_.x = x + at * args_.pixel_stride;
+        args_.y = p_.y + (pixel + at) * args_.y_stride + channel * code_bytes(desc_.epilogue.output);
         if (p_.residual != nullptr) {
-          args_.residual = p_.residual + (pixel + done) * args_.residual_stride +
+          args_.residual = p_.residual + (pixel + at) * args_.residual_stride +
                            channel * code_bytes(desc_.epilogue.residual);
         }
         run_tile(width.tiles[pixels], pixels);
@@ -278,6 +297,7 @@ class Run {
   DenseLayout layout_;
   Runs runs_;
   Slab slab_;
+  Share pixels_;  // of each row
   TileArgs args_;
   std::optional<Rounding> rounding_;
   const std::byte *ahead_ = nullptr, *ahead_end_ = nullptr, *still_ = nullptr;
@@ -330,7 +350,7 @@ std::span<const std::byte> dense_first_reads(const DenseTiles& tiles, const QCon
   const QConvDesc flat = flattened(desc);
   const DenseLayout layout(tiles, flat);
   const int64_t first =
-      split_by_blocks(layout, flat, threads) ? share_of(layout.blocks, thread, threads).first : 0;
+      split_of(layout, flat, threads) == Split::Blocks ? share_of(layout.blocks, thread, threads).first : 0;
   Blocks walk(tiles, flat);
   Block block{};
   for (int64_t i = 0; i <= first; ++i) walk.next(block);

@@ -102,6 +102,7 @@ void depthwise_run(const DepthwiseTiles& tiles, const QConvDesc& desc, const QCo
         args.x = x + i * s.stride_h * slab.row_bytes() + block * tiles.lanes * tiles.element;
         layout.point_at_block(args.out, desc, p, block, pixel);
         tiles.row(args);
+        if (desc.table) tiles.look_up(*desc.table, args.out.y, args.out.y_stride, s.wo, args.out.channels);
       }
     }
     row += count;

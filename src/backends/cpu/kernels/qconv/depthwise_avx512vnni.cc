@@ -57,6 +57,6 @@ void depthwise_row(const DepthwiseArgs& a) {
 
 }  // namespace
 
-const DepthwiseTiles kDepthwise64Avx512vnni = {1, 64, 4, depthwise_row, channel_of_lane};
+const DepthwiseTiles kDepthwise64Avx512vnni = {1, 64, 4, depthwise_row, channel_of_lane, look_up_avx512};
 
 }  // namespace kvant::backends::cpu

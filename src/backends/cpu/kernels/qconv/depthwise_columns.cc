@@ -92,6 +92,7 @@ void columns_run(const ColumnsTiles& tiles, const QConvDesc& desc, const QConvPo
       }
       layout.point_at_block(args.out, desc, p, block, row * s.wo);
       tiles.row(args);
+      if (desc.table) tiles.look_up(*desc.table, args.out.y, args.out.y_stride, s.wo, args.out.channels);
     }
   }
 }

@@ -3,6 +3,7 @@
 // product of matrices [M,K] x [N,K]^T is the case h = 1, w = M, c = K, k = N of a 1x1 window.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -28,11 +29,14 @@ struct ConvShape {
   bool pointwise() const { return kh == 1 && kw == 1; }
 };
 
+using CodeTable = std::array<uint8_t, 256>;
+
 struct QConvDesc {
   ConvShape shape;
   bool x_signed = false;     // codes of x are i8
   int32_t x_zero_point = 0;  // within the range of x's codes
   Epilogue epilogue;
+  std::shared_ptr<const CodeTable> table;  // codes go through it at last: y = table[byte]; may be absent
 };
 
 // Weights in ONNX's order of values, before packing.

@@ -27,23 +27,41 @@ inline ConvShape conv_shape(int64_t h, int64_t w, int64_t c, int64_t k, int64_t 
 // Tile edges, channel tails, stems, groups, strides, dilations, batches, products of matrices.
 inline std::vector<ConvShape> qconv_test_shapes() {
   std::vector<ConvShape> shapes = {
-      conv_shape(5, 5, 3, 7, 3, 1, 1),         conv_shape(9, 9, 1, 16, 3, 1, 1),
-      conv_shape(20, 22, 3, 64, 7, 2, 3),      conv_shape(8, 8, 16, 16, 3, 1, 1),
-      conv_shape(7, 7, 64, 128, 3, 1, 1),      conv_shape(7, 9, 64, 96, 1, 1, 0),
-      conv_shape(14, 14, 32, 48, 3, 2, 1),     conv_shape(8, 8, 24, 40, 1, 1, 0),
-      conv_shape(6, 6, 5, 33, 1, 1, 0),        conv_shape(9, 8, 12, 20, 1, 2, 0),
-      conv_shape(10, 10, 8, 65, 5, 1, 2),      conv_shape(12, 12, 16, 80, 3, 1, 2, 1, 2),
-      conv_shape(9, 9, 6, 12, 3, 1, 1, 2),     conv_shape(9, 9, 32, 32, 3, 2, 1, 4),
-      conv_shape(6, 6, 8, 16, 3, 1, 1, 8),     conv_shape(6, 7, 4, 64, 3, 1, 0, 1, 1, 3),
-      conv_shape(1, 29, 67, 130, 1, 1, 0),     conv_shape(1, 1, 512, 10, 1, 1, 0),
-      conv_shape(1, 1, 64, 1000, 1, 1, 0),     conv_shape(16, 1, 16, 16, 3, 1, 1),
-      conv_shape(3, 3, 4, 4, 3, 1, 3),         conv_shape(10, 10, 16, 16, 3, 1, 1, 16),
-      conv_shape(9, 11, 70, 70, 3, 2, 1, 70),  conv_shape(12, 12, 129, 129, 5, 1, 2, 129),
-      conv_shape(8, 8, 64, 64, 3, 1, 0, 64),   conv_shape(11, 11, 20, 20, 3, 1, 2, 20, 2),
-      conv_shape(4, 4, 3, 3, 3, 1, 1, 3),      conv_shape(6, 6, 33, 33, 2, 2, 0, 33, 1, 2),
-      conv_shape(56, 56, 16, 16, 1, 1, 0),     conv_shape(28, 28, 8, 32, 3, 1, 1),
-      conv_shape(12, 12, 40, 40, 7, 1, 3, 40), conv_shape(90, 70, 32, 16, 3, 1, 1),
-      conv_shape(13, 12, 66, 66, 5, 2, 2, 66), conv_shape(12, 15, 10, 10, 7, 2, 3, 10),
+      conv_shape(5, 5, 3, 7, 3, 1, 1),
+      conv_shape(9, 9, 1, 16, 3, 1, 1),
+      conv_shape(20, 22, 3, 64, 7, 2, 3),
+      conv_shape(8, 8, 16, 16, 3, 1, 1),
+      conv_shape(7, 7, 64, 128, 3, 1, 1),
+      conv_shape(7, 9, 64, 96, 1, 1, 0),
+      conv_shape(14, 14, 32, 48, 3, 2, 1),
+      conv_shape(8, 8, 24, 40, 1, 1, 0),
+      conv_shape(6, 6, 5, 33, 1, 1, 0),
+      conv_shape(9, 8, 12, 20, 1, 2, 0),
+      conv_shape(10, 10, 8, 65, 5, 1, 2),
+      conv_shape(12, 12, 16, 80, 3, 1, 2, 1, 2),
+      conv_shape(9, 9, 6, 12, 3, 1, 1, 2),
+      conv_shape(9, 9, 32, 32, 3, 2, 1, 4),
+      conv_shape(6, 6, 8, 16, 3, 1, 1, 8),
+      conv_shape(6, 7, 4, 64, 3, 1, 0, 1, 1, 3),
+      conv_shape(1, 29, 67, 130, 1, 1, 0),
+      conv_shape(1, 1, 512, 10, 1, 1, 0),
+      conv_shape(1, 37, 64, 64, 1, 1, 0),
+      conv_shape(1, 1, 64, 1000, 1, 1, 0),
+      conv_shape(16, 1, 16, 16, 3, 1, 1),
+      conv_shape(3, 3, 4, 4, 3, 1, 3),
+      conv_shape(10, 10, 16, 16, 3, 1, 1, 16),
+      conv_shape(9, 11, 70, 70, 3, 2, 1, 70),
+      conv_shape(12, 12, 129, 129, 5, 1, 2, 129),
+      conv_shape(8, 8, 64, 64, 3, 1, 0, 64),
+      conv_shape(11, 11, 20, 20, 3, 1, 2, 20, 2),
+      conv_shape(4, 4, 3, 3, 3, 1, 1, 3),
+      conv_shape(6, 6, 33, 33, 2, 2, 0, 33, 1, 2),
+      conv_shape(56, 56, 16, 16, 1, 1, 0),
+      conv_shape(28, 28, 8, 32, 3, 1, 1),
+      conv_shape(12, 12, 40, 40, 7, 1, 3, 40),
+      conv_shape(90, 70, 32, 16, 3, 1, 1),
+      conv_shape(13, 12, 66, 66, 5, 2, 2, 66),
+      conv_shape(12, 15, 10, 10, 7, 2, 3, 10),
   };
   for (int64_t width = 1; width <= 15; ++width)
     shapes.push_back(conv_shape(2, width, 8, 48 + width, 3, 1, 1));
@@ -115,6 +133,12 @@ struct QConvCase {
     add_curve(e);
   }
 
+  void set_table() {
+    auto table = std::make_shared<CodeTable>();
+    for (uint8_t& code : *table) code = static_cast<uint8_t>(random.next());
+    desc.table = std::move(table);
+  }
+
   // Only the ends of the codes' ranges, signs aligned so that sums are as large as they can be.
   void make_extreme() {
     const int64_t filter = desc.shape.kh * desc.shape.kw * desc.shape.group_c();
@@ -135,6 +159,9 @@ struct QConvCase {
         finish(desc.epilogue, epilogue_value(desc.epilogue, sum(pixel, k), multiplier[i], bias[i], row, k),
                y.data() + pixel * s.k * bytes, k);
       }
+    }
+    if (desc.table) {
+      for (uint8_t& code : y) code = (*desc.table)[code];
     }
     return y;
   }

@@ -81,6 +81,19 @@ TEST_P(QConvKernels, EqualsTheDefinitionInEveryForm) {
   EXPECT_GT(ran_, 10);
 }
 
+TEST_P(QConvKernels, CodesGoThroughATable) {
+  uint64_t seed = 3000;
+  for (const ConvShape& shape : qconv_test_shapes()) {
+    for (const Code output : {Code::U8, Code::I8}) {
+      QConvCase c(shape, ++seed);
+      c.set_form(output, seed % 3 == 0 ? Code::I8 : Code::None, Activation::None, seed % 4 < 2);
+      c.set_table();
+      expect_equal(c, 2);
+    }
+  }
+  EXPECT_GT(ran_, 10);
+}
+
 TEST_P(QConvKernels, ExtremeCodesAndZeroPoints) {
   uint64_t seed = 5000;
   for (const ConvShape& shape : qconv_form_shapes()) {

@@ -44,6 +44,12 @@ struct TileArgs {
 };
 using TileFn = void (*)(const TileArgs& args);
 
+// y = table[y] for `channels` bytes (at most 64) of each of `pixels` pixels.
+using LookUpFn = void (*)(const CodeTable& table, uint8_t* y, int64_t stride, int64_t pixels,
+                          int64_t channels);
+void look_up_plain(const CodeTable& table, uint8_t* y, int64_t stride, int64_t pixels, int64_t channels);
+void look_up_avx512(const CodeTable& table, uint8_t* y, int64_t stride, int64_t pixels, int64_t channels);
+
 // A width of block and its tile functions by number of pixels (nullptr where there is none; [1] always is).
 struct TileWidth {
   int lanes = 0;
@@ -56,6 +62,7 @@ struct DenseTiles {
   int width_count = 0;
   TileWidth widths[3];                               // lanes falling; the last one takes what is left
   int (*channel_of)(int lanes, int lane) = nullptr;  // lane -> channel within the block
+  LookUpFn look_up = look_up_plain;
 };
 
 // Depthwise: `pixels` outputs of a row, one block of channels. Taps come in groups of `taps_together`.
@@ -73,6 +80,7 @@ struct DepthwiseTiles {
   int taps_together = 4;
   void (*row)(const DepthwiseArgs& args) = nullptr;
   int (*channel_of)(int lanes, int lane) = nullptr;
+  LookUpFn look_up = look_up_plain;
 };
 
 // Depthwise by columns of the window: up to four rows of a column are brought together once and serve every
@@ -94,6 +102,7 @@ struct ColumnsTiles {
   int lanes = 64;
   void (*row)(const ColumnsArgs& args) = nullptr;
   int (*channel_of)(int lanes, int lane) = nullptr;
+  LookUpFn look_up = look_up_plain;
 };
 
 extern const ColumnsTiles kColumns64Avx512vnni;

@@ -85,7 +85,8 @@ const DenseTiles kTiles7x64Avx512vnni = {
       8,
       {nullptr, tile<1, 1>, tile<2, 1>, tile<3, 1>, tile<4, 1>, tile<5, 1>, tile<6, 1>, tile<7, 1>,
        tile<8, 1>}}},
-    channel_of_lane};
+    channel_of_lane,
+    look_up_avx512};
 
 const DenseTiles kTiles14x32Avx512vnni = {
     1,
@@ -99,6 +100,7 @@ const DenseTiles kTiles14x32Avx512vnni = {
       {nullptr, tile<1, 1>, tile<2, 1>, tile<3, 1>, tile<4, 1>, tile<5, 1>, tile<6, 1>, tile<7, 1>,
        tile<8, 1>, nullptr, tile<10, 1>, nullptr, tile<12, 1>, nullptr, tile<14, 1>}},
      {}},
-    channel_of_lane};
+    channel_of_lane,
+    look_up_avx512};
 
 }  // namespace kvant::backends::cpu

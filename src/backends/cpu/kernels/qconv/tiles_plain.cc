@@ -55,6 +55,12 @@ void depthwise_row(const DepthwiseArgs& a) {
 
 }  // namespace
 
+void look_up_plain(const CodeTable& table, uint8_t* y, int64_t stride, int64_t pixels, int64_t channels) {
+  for (int64_t p = 0; p < pixels; ++p, y += stride) {
+    for (int64_t i = 0; i < channels; ++i) y[i] = table[y[i]];
+  }
+}
+
 const DenseTiles kTiles4x16Plain = {
     2, 1, {{kLanes, 4, {nullptr, tile<1>, tile<2>, tile<3>, tile<4>}}, {}, {}}, same_channel};
 const DepthwiseTiles kDepthwisePlain = {2, kLanes, 1, depthwise_row, same_channel};
