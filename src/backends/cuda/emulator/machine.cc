@@ -11,7 +11,7 @@
 namespace kvant::backends::cuda::emulator {
 namespace {
 
-constexpr int kMostIdleRounds = 1 << 20;
+constexpr int kMostIdleRounds = 1 << 16;
 constexpr uint8_t kFreshShared = 0xCD, kGoneShared = 0xEE;
 constexpr size_t kSharedAlignment = 1024;
 
