@@ -36,12 +36,12 @@ inline std::string to_text(const ConvShape& s) {
 class DeviceBytes {
  public:
   explicit DeviceBytes(size_t bytes, uint8_t fill = 0)
-      : bytes_(bytes), storage_(static_cast<uint8_t*>(std::aligned_alloc(256, (bytes + 255) / 256 * 256))) {
+      : bytes_(bytes), storage_(static_cast<uint8_t*>(std::aligned_alloc(256, bytes / 256 * 256 + 256))) {
     std::memset(storage_.get(), fill, bytes);
   }
   template <class T>
   explicit DeviceBytes(const std::vector<T>& values) : DeviceBytes(values.size() * sizeof(T)) {
-    std::memcpy(storage_.get(), values.data(), bytes_);
+    if (bytes_ > 0) std::memcpy(storage_.get(), values.data(), bytes_);
   }
   uint8_t* data() const { return storage_.get(); }
   size_t size() const { return bytes_; }
