@@ -11,12 +11,14 @@ namespace {
 // The float engine, built once it is known which tensors must stay observable.
 class CalibrationRunner final : public ir::Runner {
  public:
-  CalibrationRunner(const ir::Graph& graph, int threads) : graph_(graph), threads_(threads) {}
+  CalibrationRunner(const ir::Graph& graph, int threads,
+                    std::shared_ptr<const backends::DeviceBackends> device)
+      : graph_(graph), threads_(threads), device_(std::move(device)) {}
   void watch(std::vector<std::string> names) override {
     engine::BuildOptions options{.threads = threads_, .mode = engine::Mode::Simulate};
     options.watch = names;
     engine_ = std::make_unique<engine::Engine>(
-        engine::build(graph_, ops::standard(), backends::shared(), options), backends::shared());
+        engine::build(graph_, ops::standard(), device_->list(), options), device_->list());
     engine_->watch(std::move(names));
   }
   std::vector<Tensor> run(std::span<const Tensor> inputs, const Observer& observer) override {
@@ -27,13 +29,17 @@ class CalibrationRunner final : public ir::Runner {
  private:
   const ir::Graph& graph_;
   int threads_;
+  std::shared_ptr<const backends::DeviceBackends> device_;
   std::unique_ptr<engine::Engine> engine_;
 };
 
 }  // namespace
 
-quant::RunnerFactory calibration_runners(int threads) {
-  return [threads](const ir::Graph& bound) { return std::make_unique<CalibrationRunner>(bound, threads); };
+quant::RunnerFactory calibration_runners(int threads, std::string_view device) {
+  const auto backends = std::make_shared<const backends::DeviceBackends>(device);
+  return [threads, backends](const ir::Graph& bound) {
+    return std::make_unique<CalibrationRunner>(bound, threads, backends);
+  };
 }
 
 }  // namespace kvant::api

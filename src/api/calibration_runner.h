@@ -2,10 +2,13 @@
 // The engine as calibration uses it: Q and DQ executed literally, tensors observable.
 #pragma once
 
+#include <string_view>
+
 #include "quant/quantize.h"
 
 namespace kvant::api {
 
-quant::RunnerFactory calibration_runners(int threads);
+// `device`: as --device names it. Fails when there is no such device.
+quant::RunnerFactory calibration_runners(int threads, std::string_view device = "cpu");
 
 }  // namespace kvant::api

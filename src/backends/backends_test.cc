@@ -29,20 +29,30 @@ Tensor reals(Shape shape, uint64_t seed, float low = -2.0f, float high = 2.0f) {
   return t;
 }
 
+// Those of the host, and the kernels of a card: in the emulator, or on the card that KVANT_TEST_DEVICE names.
+std::span<const engine::Backend* const> every_backend() {
+  const char* given = std::getenv("KVANT_TEST_DEVICE");
+  static const DeviceBackends device(given != nullptr ? given : "emulated-cuda");
+  return device.list();
+}
+
 // Runs the node on all tactics, on one and two threads. `on_cpu`: the CPU backend must have a kernel for it.
 void expect_reference(const OneNode& one, bool on_cpu = true, float tolerance = 1e-4f) {
   const Tensor expected = one.expected();
-  for (const auto& backend : all()) {
+  for (const engine::Backend* backend : every_backend()) {
+    const std::shared_ptr<engine::Session> session = backend->open();
     for (const int threads : {1, 2}) {
+      if (session && threads > 1) continue;
       std::string why;
       const std::vector<std::string> tactics = backend->tactics(one.view(false, threads), why);
-      if (on_cpu || backend->name() != "cpu") {
+      if (on_cpu ? backend->name() != "cuda" : backend->name() == "reference") {
         EXPECT_FALSE(tactics.empty()) << backend->name() << ": " << why;
       }
       for (const std::string& tactic : tactics) {
         SCOPED_TRACE(fmt::format("{} on {}/{}", one.node.op, backend->name(), tactic));
         const std::vector<Tensor> packed = backend->pack(one.view(false, threads), tactic);
-        const Tensor actual = one.run(*backend->load(one.view(true, threads), tactic, packed), threads);
+        const Tensor actual =
+            one.run(*backend->load(one.view(true, threads), tactic, packed), threads, session.get());
         if (expected.dtype() == DType::Float32) {
           EXPECT_LE(max_abs_difference(actual, expected), tolerance);
         } else {

@@ -74,7 +74,11 @@ struct OneNode {
   Tensor expected() const { return definition().evaluate({node, pointers(false)}).at(0); }
 
   // Buffers of exactly the right size, the result filled with rubbish before.
-  Tensor run(engine::Step& step, int threads) const {
+  Tensor run(engine::Step& step, int threads) const { return run(step, threads, nullptr); }
+
+  // The same on a device, when there is a session.
+  Tensor run(engine::Step& step, int threads, engine::Session* session) const {
+    if (session != nullptr) return run_on_device(step, *session);
     std::vector<const std::byte*> in;
     for (size_t i = 0; i < inputs.size(); ++i)
       in.push_back(has(i) && !is_constant[i] ? inputs[i].raw() : nullptr);
@@ -84,6 +88,30 @@ struct OneNode {
     Tensor scratch(DType::UInt8, {static_cast<int64_t>(step.scratch_bytes()) + 64});
     ThreadTeam team(threads);
     step.run({in, std::span<std::byte* const>(&out, 1), scratch.mutable_raw(), team});
+    return y;
+  }
+
+ private:
+  Tensor run_on_device(engine::Step& step, engine::Session& session) const {
+    std::vector<std::shared_ptr<std::byte>> memory;
+    const auto place = [&](const Tensor& tensor) {
+      memory.push_back(session.allocate(tensor.byte_size()));
+      session.upload(memory.back().get(), tensor.raw(), tensor.byte_size());
+      return memory.back().get();
+    };
+    step.attach(session);
+    std::vector<const std::byte*> in;
+    for (size_t i = 0; i < inputs.size(); ++i)
+      in.push_back(has(i) && !is_constant[i] ? place(inputs[i]) : nullptr);
+    Tensor y(types.at(0).dtype, *types.at(0).shape);
+    std::memset(y.mutable_raw(), 0x5A, y.byte_size());
+    std::byte* out = place(y);
+    memory.push_back(session.allocate(step.scratch_bytes()));
+    ThreadTeam team(1);
+    session.wait();
+    step.run({in, std::span<std::byte* const>(&out, 1), memory.back().get(), team, nullptr, &session});
+    session.download(y.mutable_raw(), out, y.byte_size());
+    session.wait();
     return y;
   }
 };

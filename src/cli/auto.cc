@@ -229,9 +229,9 @@ Result run(const Flags& flags, Progress& progress) {
   Result result =
       noting([&] { return "while searching for " + flags.text("MODEL"); },
              [&] {
-               choose::ModelWorkshop workshop(std::move(graph), data,
-                                              {ops::standard(), runners, backends(), loader, progress},
-                                              workshop_options, state);
+               choose::ModelWorkshop workshop(
+                   std::move(graph), data, {ops::standard(), runners, backends::shared(), loader, progress},
+                   workshop_options, state);
                choose::RememberingWorkshop remembering(workshop, state);
                const choose::Outcome outcome = choose::search(remembering, search_options);
                const auto written = outcome.chosen || !flags.on("keep-best") ? outcome.chosen : outcome.best;

@@ -91,6 +91,8 @@ void add_profile(engine::Engine& engine, std::span<const Tensor> inputs, int64_t
     list.push_back({{"name", layer.node},
                     {"nodes", layer.sources},
                     {"tactic", layer.tactic},
+                    {"backend", layer.backend},
+                    {"fallback", layer.fallback},
                     {"precision", line.precision},
                     {"ms", line.ms},
                     {"share", line.share},
@@ -98,8 +100,11 @@ void add_profile(engine::Engine& engine, std::span<const Tensor> inputs, int64_t
                     {"bytes", line.bytes},
                     {"of_peak", of_peak}});
     const bool weighted = line.gmacs > 0;
-    table.add({layer.node, layer.op, layer.tactic, line.precision, fmt::format("{:.4f}", line.ms),
-               fmt::format("{:.1f} %", 100 * line.share), weighted ? fmt::format("{:.1f}", line.gmacs) : "",
+    const bool strayed = !layer.fallback.empty() && engine.plan().needs.contains("cuda");
+    table.add({layer.node, layer.op,
+               strayed ? layer.backend + ":" + layer.tactic + " (on the host)" : layer.tactic, line.precision,
+               fmt::format("{:.4f}", line.ms), fmt::format("{:.1f} %", 100 * line.share),
+               weighted ? fmt::format("{:.1f}", line.gmacs) : "",
                weighted ? fmt::format("{:.1f} %", 100 * of_peak) : ""});
   }
   const MemoryRates rates =
@@ -117,10 +122,11 @@ std::vector<Tensor> inputs_of(const ir::Graph& graph, size_t count, const Flags&
   return inputs;
 }
 
-Result describe(const Flags& flags, const Samples& samples, int64_t batch, int threads, int64_t macs) {
+Result describe(const Flags& flags, const Samples& samples, int64_t batch, int threads, int64_t macs,
+                const std::string& device = "cpu") {
   const double median = samples.at(0.5), throughput = 1000.0 * static_cast<double>(batch) / median;
   Result result;
-  result.json = {{"device", "cpu"},
+  result.json = {{"device", device},
                  {"cpu", cpu_model()},
                  {"runner", flags.text("runner")},
                  {"batch", batch},
@@ -163,7 +169,8 @@ Result run_torch(const Flags& flags) {
   return describe(flags, samples, batch, threads_of(flags), ir::count_macs(graph).value_or(0));
 }
 
-engine::Plan plan_of(ModelFile model, const Flags& flags, double& seconds, Progress& progress) {
+engine::Plan plan_of(ModelFile model, const Flags& flags, std::span<const engine::Backend* const> backends,
+                     double& seconds, Progress& progress) {
   if (model.is_plan()) return std::move(*model.plan);
   engine::BuildOptions options{.batch = flags.integer("batch", 1, 65536), .threads = threads_of(flags)};
   options.progress = &progress;
@@ -171,9 +178,29 @@ engine::Plan plan_of(ModelFile model, const Flags& flags, double& seconds, Progr
   const auto start = Clock::now();
   engine::Plan plan =
       noting([&] { return "while building " + model.path.string(); },
-             [&] { return engine::build(std::move(*model.graph), ops::standard(), backends(), options); });
+             [&] { return engine::build(std::move(*model.graph), ops::standard(), backends, options); });
   seconds = std::chrono::duration<double>(Clock::now() - start).count();
   return plan;
+}
+
+// Times of the device alone: a replay of the recorded network with its inputs there already.
+void add_device(engine::Engine& engine, const backends::DeviceBackends& device,
+                const SamplingOptions& sampling, Result& result) {
+  Samples replays;
+  for (int64_t i = 0; i < std::min<int64_t>(sampling.iterations, 200); ++i) {
+    check_interrupt();
+    replays.ms.push_back(static_cast<double>(engine.replay_nanoseconds()) * 1e-6);
+  }
+  std::ranges::sort(replays.ms);
+  const engine::Copies copies = engine.copies();
+  result.json["device_name"] = device.description();
+  result.json["device_ms"] = latency_json(replays);
+  result.json["host_layers"] = host_layers(engine.plan());
+  result.json["copies"] = {{"count", copies.count}, {"bytes", copies.bytes}};
+  result.text +=
+      fmt::format("{}: median {:.4f} ms without copies; {} copies of {} bytes together in a run\n{}",
+                  device.description(), replays.at(0.5), copies.count, copies.bytes,
+                  host_layers_line(engine.plan(), device.device()));
 }
 
 // The canary alone: what the machine gives to so many threads just now.
@@ -194,9 +221,11 @@ Result run(const Flags& flags, Progress& progress) {
   if (flags.text("runner") == "torch") return run_torch(flags);
   double build_seconds = 0;
   const auto start = Clock::now();
-  engine::Plan plan = plan_of(read_model(flags.path("MODEL")), flags, build_seconds, progress);
+  ModelFile model = read_model(flags.path("MODEL"));
+  const backends::DeviceBackends device = device_of(flags, model);
+  engine::Plan plan = plan_of(std::move(model), flags, device.list(), build_seconds, progress);
   const size_t steps = plan.steps.size();
-  engine::Engine engine(std::move(plan), backends(),
+  engine::Engine engine(std::move(plan), device.list(),
                         {.threads = threads_of(flags), .spin = !flags.on("no-spin")});
   const double start_ms =
       std::chrono::duration<double, std::milli>(Clock::now() - start).count() - 1000 * build_seconds;
@@ -208,11 +237,12 @@ Result run(const Flags& flags, Progress& progress) {
       [&] { engine.run(inputs); },
       [&](const std::function<void(int, int)>& fn) { engine.on_each_thread(fn); }, sampling, progress);
   const int64_t batch = inputs.empty() || inputs[0].rank() == 0 ? 1 : inputs[0].dim(0);
-  Result result =
-      describe(flags, samples, batch, engine.threads(), ir::count_macs(engine.plan().graph).value_or(0));
+  Result result = describe(flags, samples, batch, engine.threads(),
+                           ir::count_macs(engine.plan().graph).value_or(0), device.device());
   result.json["build"] = {{"tactics", steps}, {"seconds", build_seconds}};
   result.json["start_ms"] = start_ms;
   result.json["arena_bytes"] = engine.plan().arena_bytes;
+  if (device.device() != "cpu") add_device(engine, device, sampling, result);
   if (flags.on("profile"))
     add_profile(engine, inputs, std::min<int64_t>(sampling.iterations, 100), samples.peak(), result);
   return result;
@@ -243,7 +273,8 @@ Command bench() {
             .help = "what runs an ONNX file",
             .fallback = "engine",
             .choices = {"engine", "torch"}}},
-      .run = run};
+      .run = run,
+      .any_device = true};
 }
 
 }  // namespace kvant::cli

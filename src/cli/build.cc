@@ -28,20 +28,23 @@ Result run(const Flags& flags, Progress& progress) {
       dump += fmt::format("# after {}\n{}\n", pass.name, ir::print(after));
     };
   }
+  const backends::DeviceBackends device = device_of(flags);
   const auto start = std::chrono::steady_clock::now();
   const engine::Plan plan =
       noting([&] { return "while building " + flags.text("MODEL"); },
-             [&] { return engine::build(graph, ops::standard(), backends(), options); });
+             [&] { return engine::build(graph, ops::standard(), device.list(), options); });
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   engine::write_plan(plan, output);
   if (flags.given("dump")) write_text(flags.path("dump"), dump);
 
   Result result;
   size_t fallbacks = 0;
-  report::Table table({"layer", "operator", "why it runs on the reference"});
+  const bool card = device.device() != "cpu";
+  report::Table table(
+      {"layer", "operator", card ? "why it runs on the host" : "why it runs on the reference"});
   for (const engine::PlanStep& step : plan.steps) {
-    if (step.backend != "reference") continue;
-    ++fallbacks;
+    fallbacks += step.backend == "reference" ? 1 : 0;
+    if (step.fallback.empty() || (!card && step.backend != "reference")) continue;
     const ir::Node& node = plan.graph.node(step.node);
     table.add({node.name, node.op, step.fallback});
   }
@@ -51,7 +54,12 @@ Result run(const Flags& flags, Progress& progress) {
                  {"arena_bytes", plan.arena_bytes}, {"seconds", seconds}};
   result.text = fmt::format("{}: {} layers, {} bytes, arena {} bytes, built in {:.2f} s\n", output.string(),
                             plan.steps.size(), bytes, plan.arena_bytes, seconds);
-  if (fallbacks > 0) result.text += "\n" + table.text();
+  if (card) {
+    result.json["device"] = device.device();
+    result.json["host_layers"] = host_layers(plan);
+    result.text += host_layers_line(plan, device.device());
+  }
+  if (fallbacks > 0 || (card && host_layers(plan) > 0)) result.text += "\n" + table.text();
   return result;
 }
 
@@ -72,7 +80,8 @@ Command build() {
             .value = "FILE",
             .help = "the same, remembering what was fastest in FILE"},
            {.name = "dump", .value = "FILE", .help = "write the graph after each pass as text"}},
-      .run = run};
+      .run = run,
+      .any_device = true};
 }
 
 }  // namespace kvant::cli

@@ -71,6 +71,7 @@ struct Command {
   std::vector<Flag>
       flags;  // the common ones (--json, --quiet, --threads, --seed, --device) come from the parser
   std::function<Result(const Flags&, Progress&)> run;
+  bool any_device = false;  // takes --device other than cpu
 };
 
 // In the order of commands.inc.

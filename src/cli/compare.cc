@@ -54,9 +54,23 @@ struct Difference {
 // One side of the comparison.
 struct Side {
   ModelFile file;
+  backends::DeviceBackends device;
   LoadedModel loaded;
   const ir::Graph& graph() const { return file.network(); }
 };
+
+// A plan runs on what it was built for; --device says which card, and where the engine runs a model.
+backends::DeviceBackends device_for_side(const Flags& flags, const ModelFile& file) {
+  if (file.is_plan() && !file.plan->needs.contains("cuda")) return backends::DeviceBackends();
+  if (!file.is_plan() && flags.text("runner") == "interpreter") return backends::DeviceBackends();
+  return device_of(flags, file);
+}
+
+Side open_side(const Flags& flags, const std::string& name) {
+  ModelFile file = read_model(flags.path(name));
+  backends::DeviceBackends device = device_for_side(flags, file);
+  return {.file = std::move(file), .device = std::move(device), .loaded = {}};
+}
 
 // Codes of activations: what QuantizeLinear nodes make.
 std::vector<std::string> code_tensors(const ir::Graph& graph) {
@@ -86,20 +100,22 @@ void load(Side& side, const std::vector<std::string>& watched, int64_t batch, co
   if (side.file.is_plan() || flags.text("runner") == "interpreter") {
     side.loaded = load_runner(side.file, {.runner = side.file.is_plan() ? "engine" : "interpreter",
                                           .batch = batch,
-                                          .threads = threads_of(flags)});
+                                          .threads = threads_of(flags),
+                                          .backends = side.device.list()});
     return;
   }
   // Fusion must leave the tensors that are compared.
   engine::BuildOptions build{.batch = batch, .threads = threads_of(flags), .mode = engine::Mode::Simulate};
   build.watch = watched;
-  side.loaded = {std::make_unique<engine::Engine>(
-                     engine::build(*side.file.graph, ops::standard(), backends(), build), backends()),
-                 batch};
+  side.loaded = {
+      std::make_unique<engine::Engine>(
+          engine::build(*side.file.graph, ops::standard(), side.device.list(), build), side.device.list()),
+      batch};
 }
 
 std::vector<std::string> names_of(const Side& side) {
   if (!side.file.is_plan()) return code_tensors(*side.file.graph);
-  return engine::Engine(*side.file.plan, backends()).watchable();
+  return engine::Engine(*side.file.plan, side.device.list()).watchable();
 }
 
 std::vector<std::string> common_tensors(const Side& a, const Side& b) {
@@ -271,8 +287,7 @@ void describe(const Side& a, const std::vector<std::string>& names, const Outcom
 }
 
 Result run(const Flags& flags, Progress& progress) {
-  Side a{.file = read_model(flags.path("A")), .loaded = {}},
-      b{.file = read_model(flags.path("B")), .loaded = {}};
+  Side a = open_side(flags, "A"), b = open_side(flags, "B");
   Result result;
   const data::Dataset dataset = dataset_of(flags, result.notes);
   const ModelFile& describing =
@@ -311,7 +326,8 @@ Command compare() {
               "(differing), and each model left to itself (end to end)",
           .example = "model.qdq.onnx model.plan --data imagefolder:photos",
           .flags = std::move(flags),
-          .run = run};
+          .run = run,
+          .any_device = true};
 }
 
 }  // namespace kvant::cli

@@ -12,10 +12,12 @@ Result run(const Flags& flags, Progress& progress) {
   dataset.require_labels();
   const data::Preprocess preprocess = preprocess_of(flags, model.metadata(), result.notes);
   const int threads = threads_of(flags);
+  const backends::DeviceBackends device = device_of(flags, model);
   const LoadedModel loaded = load_runner(model, {.runner = flags.text("runner"),
                                                  .batch = flags.integer("batch", 1, 65536),
                                                  .threads = threads,
-                                                 .spin = !flags.on("no-spin")});
+                                                 .spin = !flags.on("no-spin"),
+                                                 .backends = device.list()});
   const auto loader = loader_of(dataset, preprocess, sample_shape_of(model.network(), model.input_count()),
                                 loaded.batch, threads);
   const Accuracy a = noting([&] { return "while evaluating " + model.path.string(); },
@@ -46,7 +48,8 @@ Command eval() {
           .summary = "top-1, top-5 and loss on a labelled set; any of model, QDQ model, plan",
           .example = "model.plan --data imagefolder:photos",
           .flags = std::move(flags),
-          .run = run};
+          .run = run,
+          .any_device = true};
 }
 
 }  // namespace kvant::cli

@@ -91,11 +91,16 @@ Result run(const Flags& flags, Progress& progress) {
   }
   engine::BuildOptions options{.batch = flags.integer("batch", 1, 65536), .threads = threads_of(flags)};
   options.progress = &progress;
+  const backends::DeviceBackends device = device_of(flags);
   const engine::Plan plan =
       noting([&] { return "while building " + flags.text("MODEL"); },
-             [&] { return engine::build(graph, ops::standard(), backends(), options); });
+             [&] { return engine::build(graph, ops::standard(), device.list(), options); });
   Result result;
   add_layers(report::explain(graph, plan), result);
+  if (device.device() != "cpu") {
+    result.json["host_layers"] = host_layers(plan);
+    result.text += "\n" + host_layers_line(plan, device.device());
+  }
   const std::vector<quant::Finding> findings = quant::lint(graph);
   result.json["lint"] = lint_json(findings);
   result.text += "\n" + lint_text(findings);
@@ -124,7 +129,8 @@ Command explain() {
                 {.name = "output", .value = "FILE", .help = "the repaired model, with --fix", .letter = "o"},
                 {.name = "batch", .value = "N", .help = "batch size of the plan", .fallback = "1"},
                 {.name = "opset", .value = "N", .help = "least opset of the file", .fallback = "13"}},
-      .run = run};
+      .run = run,
+      .any_device = true};
 }
 
 }  // namespace kvant::cli

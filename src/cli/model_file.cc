@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "backends/backends.h"
 #include "base/file.h"
 #include "engine/plan/header.h"
 #include "formats/model.h"
@@ -39,7 +38,32 @@ ir::Graph read_graph(const std::filesystem::path& path) {
   return std::move(*model.graph);
 }
 
-std::span<const engine::Backend* const> backends() { return backends::shared(); }
+backends::DeviceBackends device_of(const Flags& flags, const engine::Plan* plan) {
+  const std::string device = flags.text("device");
+  const bool for_card = plan != nullptr && plan->needs.contains("cuda");
+  if (for_card && !flags.given("device")) return backends::DeviceBackends("cuda");
+  if (for_card && device == "cpu") {
+    fail("the plan was built for a card ({}): run it with --device cuda, or build it again for the CPU",
+         plan->needs.at("cuda"));
+  }
+  if (plan != nullptr && !for_card && device != "cpu")
+    fail("the plan was built for the CPU: build it again with --device {}", device);
+  return backends::DeviceBackends(device);
+}
+
+size_t host_layers(const engine::Plan& plan) {
+  return static_cast<size_t>(std::ranges::count_if(plan.steps, [](const engine::PlanStep& step) {
+    return step.backend != engine::kView && step.backend != "cuda";
+  }));
+}
+
+std::string host_layers_line(const engine::Plan& plan, const std::string& device) {
+  const size_t on_host = host_layers(plan);
+  if (on_host == 0) return fmt::format("all layers run on {}\n", device);
+  return fmt::format(
+      "{} of {} layers have no kernel for {} and run on the host, with copies there and back\n", on_host,
+      plan.steps.size(), device);
+}
 
 LoadedModel load_runner(const ModelFile& model, const RunnerOptions& options) {
   if (model.is_plan()) {
@@ -50,10 +74,10 @@ LoadedModel load_runner(const ModelFile& model, const RunnerOptions& options) {
     const ir::Graph& graph = model.plan->graph;
     const Shape& shape = *graph.value(graph.inputs()[0]).type.shape;
     const int64_t batch = shape.empty() ? 1 : shape[0];
-    return {
-        std::make_unique<engine::Engine>(
-            *model.plan, backends(), engine::EngineOptions{.threads = options.threads, .spin = options.spin}),
-        batch};
+    return {std::make_unique<engine::Engine>(
+                *model.plan, options.backends,
+                engine::EngineOptions{.threads = options.threads, .spin = options.spin}),
+            batch};
   }
   return noting([&] { return "while reading " + model.path.string(); },
                 [&]() -> LoadedModel {
@@ -62,8 +86,8 @@ LoadedModel load_runner(const ModelFile& model, const RunnerOptions& options) {
                   }
                   const engine::BuildOptions build{
                       .batch = options.batch, .threads = options.threads, .mode = options.mode};
-                  engine::Plan plan = engine::build(*model.graph, ops::standard(), backends(), build);
-                  return {std::make_unique<engine::Engine>(std::move(plan), backends(),
+                  engine::Plan plan = engine::build(*model.graph, ops::standard(), options.backends, build);
+                  return {std::make_unique<engine::Engine>(std::move(plan), options.backends,
                                                            engine::EngineOptions{.spin = options.spin}),
                           options.batch};
                 });

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "backends/backends.h"
 #include "cli/command.h"
 #include "engine/engine.h"
 #include "ir/interpreter.h"
@@ -32,8 +33,16 @@ ModelFile read_model(const std::filesystem::path& path);
 // The same, refusing plans: for commands that need the network itself.
 ir::Graph read_graph(const std::filesystem::path& path);
 
-// All backends of this build, alive as long as the program.
-std::span<const engine::Backend* const> backends();
+// The backends of --device; without that flag those that a plan was built for. Fails when plan and device do
+// not fit.
+backends::DeviceBackends device_of(const Flags& flags, const engine::Plan* plan = nullptr);
+inline backends::DeviceBackends device_of(const Flags& flags, const ModelFile& model) {
+  return device_of(flags, model.is_plan() ? &*model.plan : nullptr);
+}
+
+// Layers of a plan for a card that run on the host, and the sentence about them.
+size_t host_layers(const engine::Plan& plan);
+std::string host_layers_line(const engine::Plan& plan, const std::string& device);
 
 struct RunnerOptions {
   std::string runner = "engine";  // engine, interpreter or torch
@@ -41,6 +50,7 @@ struct RunnerOptions {
   int threads = 1;
   engine::Mode mode = engine::Mode::Simulate;
   bool spin = true;  // the engine's threads, while they wait for work
+  std::span<const engine::Backend* const> backends = backends::shared();
 };
 
 // A runner with the batch size that it takes: of a plan its own, of the interpreter any.

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "backends/device_name.h"
 #include "base/nearest.h"
 
 namespace kvant::cli {
@@ -52,6 +53,19 @@ void check_choices(const Flag& flag, const std::vector<std::string>& values) {
                                  is_positional(flag) ? flag.name : "--" + flag.name, value,
                                  fmt::join(flag.choices, ", "), nearest_hint(value, flag.choices)));
   }
+}
+
+// --device, for commands that compute on one.
+void check_device(const Command& command, const Flags& flags) {
+  const std::string device = flags.text("device");
+  try {
+    backends::parse_device(device);
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
+  if (device != "cpu" && !command.any_device)
+    throw UsageError(
+        fmt::format("kvant {} computes on the CPU: leave out --device {}", command.name, device));
 }
 
 std::string describe(const Flag& flag) {
@@ -124,11 +138,7 @@ std::vector<Flag> common_flags() {
   return {
       {.name = "threads", .value = "N", .help = "threads to use (default: the cores available)"},
       {.name = "seed", .value = "N", .help = "seed of everything random", .fallback = "0"},
-      {.name = "device",
-       .value = "DEVICE",
-       .help = "where to compute",
-       .fallback = "cpu",
-       .choices = {"cpu"}},
+      {.name = "device", .value = "DEVICE", .help = "where to compute: cpu, cuda, cuda:N", .fallback = "cpu"},
       {.name = "json", .value = "", .help = "print one JSON object on standard output"},
       {.name = "quiet", .value = "", .help = "no progress on standard error"},
   };
@@ -160,7 +170,9 @@ Flags parse(const Command& command, std::span<const std::string> arguments) {
   } catch (const CLI::ParseError& error) {
     throw UsageError(error.what() + see);
   }
-  return collect(app, flags, slots);
+  Flags result = collect(app, flags, slots);
+  check_device(command, result);
+  return result;
 }
 
 std::string help(std::span<const Command> commands) {

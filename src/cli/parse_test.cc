@@ -51,6 +51,17 @@ TEST(Parse, ReadsWhatIsGivenAndKeepsDefaults) {
   EXPECT_EQ(threads_of(flags), 2);
 }
 
+TEST(Parse, LetsOnlySomeCommandsLeaveTheCpu) {
+  EXPECT_THAT(refusal({"m", "-o", "x", "--device", "cuda"}),
+              HasSubstr("kvant toy computes on the CPU: leave out --device cuda"));
+  EXPECT_THAT(refusal({"m", "-o", "x", "--device", "gpu"}), HasSubstr("--device does not take 'gpu'"));
+  Command any = toy();
+  any.any_device = true;
+  EXPECT_EQ(parse(any, std::vector<std::string>{"m", "-o", "x", "--device", "cuda:1"}).text("device"),
+            "cuda:1");
+  EXPECT_EQ(refusal({"m", "-o", "x", "--device", "cpu"}), "accepted");
+}
+
 TEST(Parse, RefusesWithWhatToDo) {
   EXPECT_EQ(refusal({"m", "-o", "x", "--modus", "fast"}).find("unknown flag --modus (nearest: --mode"), 0u);
   EXPECT_THAT(refusal({"m", "-o", "x", "--mode", "fats"}),

@@ -192,12 +192,12 @@ Result run(const Flags& flags, Progress& progress) {
   }
   options.calibration.expected_samples = samples;
   notes += note(quant::unmatched_ranges(graph, options.ranges));
-  const quant::QuantizeResult quantized =
-      noting([&] { return "while quantizing " + flags.text("MODEL"); },
-             [&] {
-               return quant::quantize(std::move(graph), ops::standard(), calibration,
-                                      api::calibration_runners(threads), options, progress);
-             });
+  const quant::QuantizeResult quantized = noting(
+      [&] { return "while quantizing " + flags.text("MODEL"); },
+      [&] {
+        return quant::quantize(std::move(graph), ops::standard(), calibration,
+                               api::calibration_runners(threads, flags.text("device")), options, progress);
+      });
   if (flags.given("save-ranges")) quant::save_ranges(quantized.table, flags.path("save-ranges"));
   formats::write(quantized.graph, flags.path("output"), {.opset = target_opset(flags)});
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -262,7 +262,8 @@ Command quantize() {
           .summary = "place Q/DQ, calibrate, fold batch norms: float ONNX to QDQ ONNX",
           .example = "model.onnx --data imagefolder:photos --samples 512 -o model.qdq.onnx",
           .flags = std::move(flags),
-          .run = run};
+          .run = run,
+          .any_device = true};
 }
 
 }  // namespace kvant::cli

@@ -51,10 +51,12 @@ Result run_once(const Flags& flags, Progress&) {
   for (const std::string& argument : flags.texts("input")) read_input(argument, given);
   const std::vector<Tensor> inputs = arrange(graph, count, std::move(given));
   const int64_t batch = inputs.empty() || inputs[0].rank() == 0 ? 1 : inputs[0].dim(0);
+  const backends::DeviceBackends device = device_of(flags, model);
   const LoadedModel loaded = load_runner(model, {.runner = flags.text("runner"),
                                                  .batch = batch,
                                                  .threads = threads_of(flags),
-                                                 .spin = !flags.on("no-spin")});
+                                                 .spin = !flags.on("no-spin"),
+                                                 .backends = device.list()});
   const std::vector<Tensor> outputs = loaded.runner->run(inputs);
   data::NamedTensors named;
   Result result;
@@ -88,7 +90,8 @@ Command run() {
                 {.name = "output", .value = "FILE", .help = ".npz to write", .required = true, .letter = "o"},
                 runner_flag(),
                 no_spin_flag()},
-      .run = run_once};
+      .run = run_once,
+      .any_device = true};
 }
 
 }  // namespace kvant::cli

@@ -119,7 +119,7 @@ Result run(const Flags& flags, Progress& progress) {
                const ir::Graph qdq = quantized(std::move(graph), flags, *loader, dataset.size(), progress);
                choose::Samples samples(*loader, batch);
                return choose::sensitivity(qdq, ops::standard(), samples, api::calibration_runners(threads),
-                                          backends(), options, progress);
+                                          backends::shared(), options, progress);
              });
   Result result = describe(found);
   result.notes = notes;
