@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a card does in the small, as one JSON object: what a kernel of a CUDA graph costs with and without
 // programmatic dependent launch, a flag from one CTA to another, a cluster's barrier, int8 tensor cores,
-// bandwidths. The figures decide between a graph of kernels and one persistent kernel, and feed the cost model
-// of the tactics. Every spin has an end.
+// bandwidths. The figures decide between a graph of kernels and one persistent kernel, and feed the cost
+// model of the tactics. Every spin has an end.
 //   nvcc -std=c++20 -O3 -gencode arch=compute_90,code=sm_90 -o machine_constants machine_constants.cu
 #include <cuda_runtime.h>
 
@@ -13,13 +13,13 @@
 #include <tuple>
 #include <vector>
 
-#define CHECK(call)                                                                           \
-  do {                                                                                        \
-    const cudaError_t error = (call);                                                         \
-    if (error != cudaSuccess) {                                                               \
-      std::fprintf(stderr, "%s: %s\n", #call, cudaGetErrorString(error));                     \
-      std::exit(1);                                                                           \
-    }                                                                                         \
+#define CHECK(call)                                                       \
+  do {                                                                    \
+    const cudaError_t error = (call);                                     \
+    if (error != cudaSuccess) {                                           \
+      std::fprintf(stderr, "%s: %s\n", #call, cudaGetErrorString(error)); \
+      std::exit(1);                                                       \
+    }                                                                     \
   } while (0)
 
 namespace {
@@ -117,7 +117,8 @@ __global__ void ping_pong(unsigned* flag, int hops, unsigned* gave_up) {
 __global__ void cluster_barriers(int count) {
 #if __CUDA_ARCH__ >= 900
   for (int i = 0; i < count; ++i) {
-    asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+    asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::
+                     : "memory");
   }
 #endif
 }
@@ -134,7 +135,8 @@ double cluster_barrier_us(cudaStream_t stream, unsigned size) {
   config.stream = stream;
   config.attrs = &attribute;
   config.numAttrs = 1;
-  const double many = time_ms(stream, [&] { CHECK(cudaLaunchKernelEx(&config, cluster_barriers, kBarriers)); });
+  const double many =
+      time_ms(stream, [&] { CHECK(cudaLaunchKernelEx(&config, cluster_barriers, kBarriers)); });
   const double none = time_ms(stream, [&] { CHECK(cudaLaunchKernelEx(&config, cluster_barriers, 0)); });
   return (many - none) * 1000 / kBarriers;
 }
@@ -148,7 +150,8 @@ __global__ void tensor_cores(int iterations, int* out) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       asm volatile(
-          "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+          "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+          "{%0,%1,%2,%3};"
           : "+r"(sum[j][0]), "+r"(sum[j][1]), "+r"(sum[j][2]), "+r"(sum[j][3])
           : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
     }
@@ -198,7 +201,8 @@ void measure_rates(cudaStream_t stream, int processors, int* out) {
     CHECK(cudaFree(data));
   }
   constexpr long long kCycles = 50'000'000;
-  const double clock_ms = time_ms(stream, [&] { spin_clock<<<1, 1, 0, stream>>>(kCycles); }, 5);
+  const double clock_ms = time_ms(
+      stream, [&] { spin_clock<<<1, 1, 0, stream>>>(kCycles); }, 5);
   field("clock_mhz", static_cast<double>(kCycles) / clock_ms * 1e-3);
 }
 
@@ -223,7 +227,8 @@ int main() {
     const bool all = blocks != 32;
     field(all ? "graph_node_us" : "graph_node_32_ctas_us", graph_node_us(stream, data, blocks, false));
     if (hopper)
-      field(all ? "graph_node_pdl_us" : "graph_node_pdl_32_ctas_us", graph_node_us(stream, data, blocks, true));
+      field(all ? "graph_node_pdl_us" : "graph_node_pdl_32_ctas_us",
+            graph_node_us(stream, data, blocks, true));
   }
   constexpr int kHops = 2000;
   CHECK(cudaMemset(flags, 0, 256));
