@@ -7,7 +7,7 @@
 namespace kvant::backends::cuda {
 namespace {
 
-constexpr size_t kWeight = 1, kMultiplier = 2, kBias = 3, kResidual = 4;
+constexpr size_t kWeight = 1, kMultiplier = 2, kBias = 3, kResidual = 4, kTable = 5;
 
 ConvShape window_shape(const engine::NodeView& view, const Shape& weight) {
   const Shape &x = input_shape(view, 0), &y = output_shape(view);
@@ -56,10 +56,10 @@ ConvShape product_shape(const engine::NodeView& view, const Shape& weight) {
 ConvDesc describe_conv(const engine::NodeView& view, const Shape& weight) {
   ConvDesc desc;
   desc.shape = view.node.op == "QGemm" ? product_shape(view, weight) : window_shape(view, weight);
-  require(view, !view.has(5), "a table of codes behind it has no kernel");
   desc.x_signed = is_signed_code(view, view.inputs.at(0).dtype);
   desc.x_zero_point = code_attribute(view, "x_zero_point", 0, desc.x_signed ? Code::I8 : Code::U8);
-  desc.epilogue = epilogue_of(view, kResidual);
+  desc.epilogue = epilogue_of(view, kResidual, kTable);
+  desc.table = view.has(kTable);
   require(view, view.constants.size() <= kResidual || view.constants[kResidual] == nullptr,
           "the residual is constant");
   require(view, view.constants.empty() || view.constants[0] == nullptr, "x is constant");
@@ -84,6 +84,11 @@ ConvDesc describe_constants(const engine::NodeView& view) {
           "the multiplier is not f32 with one value per output channel");
   require(view, bias.dtype() == DType::Float32 && bias.shape() == per_channel,
           "the bias is not f32 with one value per output channel");
+  if (desc.table) {
+    const Tensor& table = constant_of(view, kTable, "the table");
+    require(view, table.dtype() == view.outputs[0].dtype && table.shape() == Shape{256},
+            "the table is not of 256 codes of the result's type");
+  }
   return desc;
 }
 
@@ -97,7 +102,8 @@ std::vector<Tensor> pack_conv_node(const engine::NodeView& view, std::string_vie
   const Tensor& w = *view.constants[kWeight];
   pack_conv(desc, tactic,
             {w.data<int8_t>().data(), view.constants[kMultiplier]->data<float>().data(),
-             view.constants[kBias]->data<float>().data()},
+             view.constants[kBias]->data<float>().data(),
+             desc.table ? reinterpret_cast<const uint8_t*>(view.constants[kTable]->raw()) : nullptr},
             blob.mutable_raw());
   return {std::move(blob), Tensor::vector(w.shape())};
 }

@@ -53,8 +53,8 @@ int32_t code_attribute(const engine::NodeView& view, std::string_view name, int6
 CodeRange range_of(const engine::NodeView& view, Code code);
 // Attribute `activation` with alpha and beta.
 Activation activation_of(const engine::NodeView& view);
-// Epilogue attributes of QConv and QGemm (docs/lowered-ops.md).
-Epilogue epilogue_of(const engine::NodeView& view, size_t residual_input);
+// Epilogue attributes of QConv and QGemm (docs/lowered-ops.md). With a table the output is what indexes it.
+Epilogue epilogue_of(const engine::NodeView& view, size_t residual_input, size_t table_input);
 
 // All constant inputs as they are: their indices (i64), then the tensors.
 std::vector<Tensor> pack_constants(const engine::NodeView& view, std::string_view tactic);

@@ -110,13 +110,20 @@ Activation activation_of(const engine::NodeView& view) {
   return *known;
 }
 
-Epilogue epilogue_of(const engine::NodeView& view, size_t residual_input) {
+Epilogue epilogue_of(const engine::NodeView& view, size_t residual_input, size_t table_input) {
   const ir::Attributes& attributes = view.node.attributes;
   require(view, view.outputs.size() == 1, "one output belongs here");
   Epilogue e;
-  e.output = code_of(view, view.outputs[0].dtype);
-  const std::string output = attributes.text("output", name(view.outputs[0].dtype));
-  require(view, output == name(view.outputs[0].dtype), "attribute output is not the type of the result");
+  const DType result = view.outputs[0].dtype;
+  const std::string output = attributes.text("output", name(result));
+  if (view.has(table_input)) {
+    require(view, output == "u8" || output == "i8", "attribute output is no type of codes");
+    require(view, code_of(view, result) != Code::F32, "the table gives no codes");
+    e.output = output == "i8" ? Code::I8 : Code::U8;
+  } else {
+    require(view, output == name(result), "attribute output is not the type of the result");
+    e.output = code_of(view, result);
+  }
   e.activation = activation_of(view);
   e.alpha = attributes.real("alpha", 0.0f);
   e.beta = attributes.real("beta", 0.0f);

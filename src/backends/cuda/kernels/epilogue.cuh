@@ -15,6 +15,7 @@ struct EpilogueParams {
   const float* bias;
   const int32_t* offset;   // added to the sum: what a zero point other than 0 contributes
   const StepTable* steps;  // with an activation before codes
+  const uint8_t* table;    // 256 codes that take the place of codes; nullptr: none
   const uint8_t* residual;
   uint8_t* y;
   int64_t y_pitch, residual_pitch;  // elements from one pixel to the next
@@ -80,6 +81,14 @@ KVANT_DEVICE void store_codes(uint8_t* y, uint32_t word, bool vector, int count)
   }
 }
 
+KVANT_DEVICE uint32_t looked_up(const uint8_t* table, uint32_t word) {
+  uint32_t result = 0;
+  KVANT_UNROLL
+  for (int i = 0; i < 4; ++i)
+    result |= static_cast<uint32_t>(load_constant<uint8_t>(table + (word >> (8 * i) & 255))) << (8 * i);
+  return result;
+}
+
 // `count` of four channels from `channel` on, of one pixel.
 KVANT_DEVICE void finish_channels(const EpilogueParams& e, const ChannelConstants& c, int64_t pixel,
                                   int64_t channel, int count, const int (&sums)[4]) {
@@ -112,6 +121,7 @@ KVANT_DEVICE void finish_channels(const EpilogueParams& e, const ChannelConstant
     KVANT_UNROLL
     for (int i = 0; i < 4; ++i) word |= static_cast<uint32_t>(code_by_steps(e.steps, v[i]) & 255) << (8 * i);
   }
+  if (e.table != nullptr) word = looked_up(e.table, word);
   store_codes(e.y + at, word, e.vector_y, count);
 }
 

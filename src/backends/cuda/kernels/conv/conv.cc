@@ -28,7 +28,7 @@ int64_t pitch(int64_t given, int64_t channels) { return given == 0 ? channels : 
 struct Layout {
   int64_t padded_c = 0;  // bytes of a tap
   int64_t row_k = 0;     // bytes of a filter
-  int64_t weights = 0, multiplier = 0, bias = 0, offset = 0, padding = 0, steps = 0, total = 0;
+  int64_t weights = 0, multiplier = 0, bias = 0, offset = 0, padding = 0, steps = 0, table = 0, total = 0;
 };
 
 Layout layout_of(const ConvDesc& desc, const ConvTactic& tactic) {
@@ -63,6 +63,7 @@ Layout layout_of(const ConvDesc& desc, const ConvTactic& tactic) {
   place(l.offset, 4 * s.k);
   place(l.padding, 16);
   if (has_steps(desc)) place(l.steps, sizeof(StepTable));
+  if (desc.table) place(l.table, 256);
   l.total = at;
   return l;
 }
@@ -106,6 +107,7 @@ EpilogueParams epilogue_params(const ConvDesc& desc, const Layout& l, const Conv
   e.bias = static_cast<const float*>(at(l.bias));
   e.offset = static_cast<const int32_t*>(at(l.offset));
   e.steps = has_steps(desc) ? static_cast<const StepTable*>(at(l.steps)) : nullptr;
+  e.table = desc.table ? static_cast<const uint8_t*>(at(l.table)) : nullptr;
   e.residual = static_cast<const uint8_t*>(p.residual);
   e.y = static_cast<uint8_t*>(p.y);
   e.y_pitch = pitch(desc.y_pitch, desc.shape.k);
@@ -198,6 +200,7 @@ void pack_conv(const ConvDesc& desc, std::string_view name, const ConvWeights& w
       fail("cuda: the codes of activation {} change too often for a table", name_of(desc.epilogue));
     std::memcpy(blob + l.steps, &table, sizeof(StepTable));
   }
+  if (desc.table) std::memcpy(blob + l.table, weights.table, 256);
 }
 
 Launch conv_launch(const ConvDesc& desc, std::string_view name, const ConvPointers& pointers) {

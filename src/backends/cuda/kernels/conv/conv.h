@@ -19,7 +19,8 @@ struct ConvDesc {
   ConvShape shape;
   bool x_signed = false;     // codes of x are i8
   int32_t x_zero_point = 0;  // within the range of x's codes
-  Epilogue epilogue;
+  Epilogue epilogue;         // of integer output when a table follows
+  bool table = false;        // y = table[byte of the epilogue's code]
   // Elements from one pixel to the next; 0: as many as channels. A result with a larger pitch is written
   // into a slice of a wider tensor (Concat in place); multiples of 16 are the fastest.
   int64_t x_pitch = 0, y_pitch = 0, residual_pitch = 0;
@@ -28,8 +29,9 @@ struct ConvDesc {
 // As in the graph; host pointers.
 struct ConvWeights {
   const int8_t* w;
-  const float* multiplier;  // [k]
-  const float* bias;        // [k]
+  const float* multiplier;         // [k]
+  const float* bias;               // [k]
+  const uint8_t* table = nullptr;  // [256], with ConvDesc::table
 };
 
 // Device addresses. Tensors start at multiples of 16 bytes unless a pitch says that they are slices, then at
@@ -46,7 +48,7 @@ struct ConvPointers {
 std::vector<std::string> conv_tactics(const ConvDesc& desc, int sm, std::string& why);
 
 // Constants as the tactic reads them: weights, multipliers, biases, corrections for the zero point, the
-// table of the activation. Fails (Error) on an unknown tactic or one that cannot run it.
+// tables of the activation and of codes. Fails (Error) on an unknown tactic or one that cannot run it.
 size_t conv_packed_bytes(const ConvDesc& desc, std::string_view tactic);
 void pack_conv(const ConvDesc& desc, std::string_view tactic, const ConvWeights& weights, std::byte* packed);
 

@@ -61,6 +61,7 @@ struct ConvCase {
   std::vector<uint8_t> x, residual;
   std::vector<int8_t> w;
   std::vector<float> multiplier, bias;
+  std::vector<uint8_t> table;
   Random random;
 
   ConvCase(const ConvShape& shape, uint64_t seed) : random(seed) {
@@ -105,6 +106,13 @@ struct ConvCase {
     set_scales();
   }
 
+  // A table behind the codes.
+  void set_table() {
+    desc.table = true;
+    table.resize(256);
+    for (uint8_t& v : table) v = static_cast<uint8_t>(random.next());
+  }
+
   int64_t results() const { return desc.shape.n * desc.shape.ho * desc.shape.wo * desc.shape.k; }
 
   std::vector<uint8_t> reference() const {
@@ -123,7 +131,8 @@ struct ConvCase {
       }
       if (e.activation != Activation::None) v *= e.inverse_scale;
       const int64_t code = static_cast<int64_t>(round_even(v)) + e.out.zero_point;
-      y[static_cast<size_t>(i)] = static_cast<uint8_t>(std::clamp<int64_t>(code, e.out.low, e.out.high));
+      const auto byte = static_cast<uint8_t>(std::clamp<int64_t>(code, e.out.low, e.out.high));
+      y[static_cast<size_t>(i)] = desc.table ? table[byte] : byte;
     }
     return y;
   }
@@ -139,7 +148,7 @@ struct ConvCase {
                                   const emulator::Options& options = {},
                                   emulator::Counters* counters = nullptr) const {
     const DeviceBytes packed(conv_packed_bytes(desc, tactic), 0xA5), image(x), other(residual);
-    pack_conv(desc, tactic, {w.data(), multiplier.data(), bias.data()},
+    pack_conv(desc, tactic, {w.data(), multiplier.data(), bias.data(), table.data()},
               reinterpret_cast<std::byte*>(packed.data()));
     const auto bytes = static_cast<size_t>(results() * code_bytes(desc.epilogue.output));
     const size_t behind = kernel != nullptr ? static_cast<size_t>(4 * 128 * desc.shape.k) : 0;

@@ -72,16 +72,25 @@ TEST(CudaConv, EveryFormOfTheEpilogue) {
   struct Form {
     Code output, residual;
     Activation activation;
-    bool x_signed;
+    bool x_signed, table = false;
   };
   const std::vector<Form> forms = {
-      {Code::I8, Code::None, Activation::None, true},       {Code::I8, Code::I8, Activation::None, true},
-      {Code::U8, Code::U8, Activation::None, false},        {Code::U8, Code::F32, Activation::None, false},
-      {Code::U8, Code::I8, Activation::Silu, false},        {Code::I8, Code::None, Activation::Gelu, true},
-      {Code::U8, Code::None, Activation::HardSwish, false}, {Code::U8, Code::None, Activation::Clip, true},
-      {Code::U8, Code::U8, Activation::Sigmoid, true},      {Code::I8, Code::F32, Activation::Tanh, false},
-      {Code::F32, Code::None, Activation::None, false},     {Code::F32, Code::F32, Activation::Relu, true},
+      {Code::I8, Code::None, Activation::None, true},
+      {Code::I8, Code::I8, Activation::None, true},
+      {Code::U8, Code::U8, Activation::None, false},
+      {Code::U8, Code::F32, Activation::None, false},
+      {Code::U8, Code::I8, Activation::Silu, false},
+      {Code::I8, Code::None, Activation::Gelu, true},
+      {Code::U8, Code::None, Activation::HardSwish, false},
+      {Code::U8, Code::None, Activation::Clip, true},
+      {Code::U8, Code::U8, Activation::Sigmoid, true},
+      {Code::I8, Code::F32, Activation::Tanh, false},
+      {Code::F32, Code::None, Activation::None, false},
+      {Code::F32, Code::F32, Activation::Relu, true},
       {Code::F32, Code::I8, Activation::LeakyRelu, true},
+      {Code::I8, Code::None, Activation::None, true, true},
+      {Code::U8, Code::U8, Activation::None, false, true},
+      {Code::U8, Code::None, Activation::Silu, true, true},
   };
   const std::vector<ConvShape> shapes = {conv_shape(5, 5, 16, 30, 3, 1, 1),
                                          conv_shape(6, 5, 12, 12, 3, 1, 1, 12)};
@@ -90,11 +99,13 @@ TEST(CudaConv, EveryFormOfTheEpilogue) {
     for (const Form& form : forms) {
       ConvCase test(shape, seed++);
       test.set_form(form.output, form.residual, form.activation, form.x_signed);
+      if (form.table) test.set_table();
       const auto expected = test.reference();
       for (const std::string& tactic : {tactics_of(test.desc).front(), std::string("direct")})
         EXPECT_EQ(test.run(tactic), expected)
             << tactic << " on " << to_text(shape) << " form " << static_cast<int>(form.output) << ' '
-            << static_cast<int>(form.residual) << ' ' << name(form.activation);
+            << static_cast<int>(form.residual) << ' ' << name(form.activation)
+            << (form.table ? " table" : "");
     }
   }
 }
