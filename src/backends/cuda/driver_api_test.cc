@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <filesystem>
 
+#include "backends/cuda/kernels/tensor_map.h"
 #include "base/error.h"
 
 #if __has_include(<cuda.h>)
@@ -73,6 +74,14 @@ TEST(DriverApi, IsThatOfTheToolkit) {
   EXPECT_EQ(kCapabilityMinor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
   EXPECT_EQ(static_cast<int>(kStreamNonBlocking), CU_STREAM_NON_BLOCKING);
   EXPECT_EQ(kCaptureThreadLocal, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
+  EXPECT_EQ(kMapBytes, CU_TENSOR_MAP_DATA_TYPE_UINT8);
+  EXPECT_EQ(kMapNotInterleaved, CU_TENSOR_MAP_INTERLEAVE_NONE);
+  EXPECT_EQ(kMapFetch256, CU_TENSOR_MAP_L2_PROMOTION_L2_256B);
+  EXPECT_EQ(kMapZeros, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  EXPECT_EQ(static_cast<int>(Swizzle::Bytes32), CU_TENSOR_MAP_SWIZZLE_32B);
+  EXPECT_EQ(static_cast<int>(Swizzle::Bytes64), CU_TENSOR_MAP_SWIZZLE_64B);
+  EXPECT_EQ(static_cast<int>(Swizzle::Bytes128), CU_TENSOR_MAP_SWIZZLE_128B);
+  static_assert(sizeof(TensorMap) == sizeof(CUtensorMap) && alignof(TensorMap) >= alignof(CUtensorMap));
   EXPECT_EQ(kOutOfMemory, CUDA_ERROR_OUT_OF_MEMORY);
   EXPECT_EQ(kStubLibrary, CUDA_ERROR_STUB_LIBRARY);
   EXPECT_EQ(kDeviceUnavailable, CUDA_ERROR_DEVICE_UNAVAILABLE);

@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 
+#include "backends/cuda/tensor_maps.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 
@@ -198,8 +199,10 @@ std::shared_ptr<std::byte> DriverQueue::allocate_staging(size_t bytes) {
           }};
 }
 
-void DriverQueue::launch(const Launch& launch) {
+void DriverQueue::launch(const Launch& given) {
   card_->enter();
+  Launch launch = given;
+  encode_tensor_maps(api_, launch);
   const driver::Function function = card_->function(*launch.kernel, launch.shared_bytes);
   driver::LaunchAttribute attributes[2];
   driver::LaunchConfig config{.grid_x = launch.grid.x,
@@ -224,7 +227,7 @@ void DriverQueue::launch(const Launch& launch) {
     programmatic.id = driver::kAttributeProgrammaticSerialization;
     programmatic.value.programmatic = 1;
   }
-  void* parameters[] = {const_cast<std::byte*>(launch.params.data())};
+  void* parameters[] = {launch.params.data()};
   card_->require(api_.launch(&config, function, parameters, nullptr),
                  fmt::format("does not start kernel '{}'", launch.kernel->name));
 }

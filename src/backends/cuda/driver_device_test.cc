@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "backends/cuda/fake_driver_test.h"
+#include "backends/cuda/kernels/conv/conv_cases.h"
 #include "base/error.h"
 
 namespace kvant::backends::cuda {
@@ -138,6 +139,37 @@ TEST_F(DriverDevices, AskForSharedMemoryAndClusters) {
   EXPECT_THAT(refusal([&] { on_80->launch(launch); }),
               HasSubstr("does not give kernel 'sum' 307200 bytes of shared memory"));
   on_80->wait();
+}
+
+// The image's map is im2col, the weights' tiled; both reach the kernel through the driver.
+TEST_F(DriverDevices, EncodeTensorMaps) {
+  ConvCase test(conv_shape(9, 8, 32, 20, 3, 2, 1, 1, 1, 2), 1);
+  test.set_form(Code::U8, Code::None, Activation::None, true);
+  test.desc.x_zero_point = 0;
+  const char* tactic = "wgmma_128x64x64";
+  const Kernel& kernel = kernel_named("conv_wgmma_128x64x64");
+  const Fatbin images[] = {{kernel.module, kImage}};
+  fake.kernels = {{kernel.name, &kernel}};
+  const auto queue = driver_device(fake_driver(), 0, images, 13000, {})->open();
+  std::vector<std::byte> blob(conv_packed_bytes(test.desc, tactic));
+  pack_conv(test.desc, tactic, {test.w.data(), test.multiplier.data(), test.bias.data()}, blob.data());
+  const auto expected = test.reference();
+  std::vector<uint8_t> result(expected.size());
+  const auto packed = queue->allocate(blob.size()), x = queue->allocate(test.x.size());
+  const auto y = queue->allocate(result.size());
+  queue->upload(packed.get(), blob.data(), blob.size());
+  queue->upload(x.get(), reinterpret_cast<const std::byte*>(test.x.data()), test.x.size());
+  queue->launch(conv_launch(test.desc, tactic, {packed.get(), x.get(), nullptr, y.get()}));
+  queue->download(reinterpret_cast<std::byte*>(result.data()), y.get(), result.size());
+  queue->wait();
+  EXPECT_EQ(fake.maps, 2);
+  EXPECT_EQ(result, expected);
+  Launch without = sum(kernel, nullptr, nullptr, 0);
+  without.tensor_maps = 1;
+  EXPECT_EQ(refusal([&] { queue->launch(without); }),
+            "the NVIDIA driver does not take tensor map 0 of kernel 'conv_wgmma_128x64x64': CUDA_ERROR_FAKE "
+            "(as the "
+            "test wants it)");
 }
 
 TEST_F(DriverDevices, RefuseInOneSentence) {

@@ -12,6 +12,7 @@
 
 #include "backends/cuda/driver_device.h"
 #include "backends/cuda/emulator/emulator.h"
+#include "backends/cuda/kernels/tensor_map.h"
 
 namespace kvant::backends::cuda {
 
@@ -32,7 +33,7 @@ struct FakeState {
 
   bool current = false, capturing = false;
   int contexts = 0, streams = 0, events = 0, modules = 0, graphs = 0, executables = 0, launches = 0;
-  int programmatic = 0;
+  int programmatic = 0, maps = 0;
   unsigned cluster = 0;
   size_t asked_shared = 0;
   std::map<driver::Address, size_t> blocks;
@@ -204,6 +205,48 @@ inline void fake_streams(driver::Api& api) {
   api.event_elapsed = [](float* milliseconds, driver::Event, driver::Event) { return *milliseconds = 2, 0; };
 }
 
+// A map is the plain description again, made from what the driver was told, so that the emulator reads it.
+inline driver::Result fake_map(void* map, int type, uint32_t rank, void* address, const uint64_t* dims,
+                               const uint64_t* strides, const uint32_t* steps, int swizzle,
+                               TensorMapForm form) {
+  if (type != driver::kMapBytes || reinterpret_cast<uintptr_t>(map) % 64 != 0) return kFakeInvalid;
+  if (address == nullptr || reinterpret_cast<uintptr_t>(address) % 16 != 0) return kFakeInvalid;
+  form.address = address;
+  form.rank = static_cast<uint8_t>(rank);
+  form.swizzle = static_cast<Swizzle>(swizzle);
+  for (uint32_t i = 0; i < rank; ++i) {
+    form.dims[i] = static_cast<uint32_t>(dims[i]);
+    form.steps[i] = static_cast<uint8_t>(steps[i]);
+    if (i + 1 < rank) form.strides[i] = strides[i];
+  }
+  ++fake.maps;
+  const TensorMap made(form);
+  std::memcpy(map, &made, sizeof made);
+  return driver::kSuccess;
+}
+
+inline void fake_maps(driver::Api& api) {
+  api.map_tiles = [](void* map, int type, uint32_t rank, void* address, const uint64_t* dims,
+                     const uint64_t* strides, const uint32_t* box, const uint32_t* steps, int, int swizzle,
+                     int, int) {
+    TensorMapForm form;
+    for (uint32_t i = 0; i < rank; ++i) form.box[i] = static_cast<uint16_t>(box[i]);
+    return fake_map(map, type, rank, address, dims, strides, steps, swizzle, form);
+  };
+  api.map_pixels = [](void* map, int type, uint32_t rank, void* address, const uint64_t* dims,
+                      const uint64_t* strides, const int* lower, const int* upper, uint32_t channels,
+                      uint32_t pixels, const uint32_t* steps, int, int swizzle, int, int) {
+    TensorMapForm form;
+    form.im2col = true;
+    for (int i = 0; i < 2; ++i) {
+      form.lower[i] = static_cast<int8_t>(lower[i]);
+      form.upper[i] = static_cast<int8_t>(upper[i]);
+    }
+    form.channels = static_cast<uint16_t>(channels), form.pixels = static_cast<uint16_t>(pixels);
+    return fake_map(map, type, rank, address, dims, strides, steps, swizzle, form);
+  };
+}
+
 inline void fake_modules(driver::Api& api) {
   api.module_load = [](driver::Module* module, const void*) {
     *module = reinterpret_cast<driver::Module>(&fake);
@@ -231,6 +274,7 @@ inline std::shared_ptr<const driver::Api> fake_driver() {
   fake_memory(*api);
   fake_streams(*api);
   fake_modules(*api);
+  fake_maps(*api);
   return api;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs kernels on the CPU from their very source: every CUDA thread is a fiber; warp collectives (ldmatrix,
-// mma.sync), barriers, clusters with distributed shared memory and asynchronous copies behave as the PTX
-// manual says.
+// mma.sync) and of warpgroups (wgmma), barriers, clusters with distributed shared memory, asynchronous copies
+// by threads and by the tensor memory accelerator behave as the PTX manual says.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +22,7 @@ struct Counters {
   int64_t mma = 0;              // warp instructions m16n8k32
   int64_t ldmatrix = 0;         // warp instructions x4
   int64_t ldmatrix_phases = 0;  // of 128 bytes; 4 for each without bank conflicts
+  int64_t wgmma = 0;            // m64n8k32, of which a warpgroup instruction m64nNk32 has N / 8
   int64_t copied_bytes = 0;     // by asynchronous copies
   int64_t barriers = 0;         // of CTAs
   int64_t blocks = 0;

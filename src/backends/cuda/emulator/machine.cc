@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstring>
 #include <exception>
-#include <map>
 
 #include "base/error.h"
 
@@ -38,6 +37,7 @@ Counters& Counters::operator+=(const Counters& other) {
   mma += other.mma;
   ldmatrix += other.ldmatrix;
   ldmatrix_phases += other.ldmatrix_phases;
+  wgmma += other.wgmma;
   copied_bytes += other.copied_bytes;
   barriers += other.barriers;
   blocks += other.blocks;
@@ -86,6 +86,9 @@ void Machine::build(Cluster& cluster, unsigned x, unsigned y, unsigned first_z) 
       block.threads.resize(launch_.block.x);
       block.warps.resize(launch_.block.x / kLanes);
     }
+    block.warpgroups.assign(launch_.block.x / kWarpgroupThreads, {});
+    std::fill(std::begin(block.named), std::end(block.named), Rendezvous{});
+    block.mbarriers.clear();
     std::memset(block.shared, kFreshShared, block.shared_bytes);
     std::fill(block.warps.begin(), block.warps.end(), Warp{});
     for (unsigned i = 0; i < launch_.block.x; ++i) {
@@ -99,6 +102,7 @@ void Machine::build(Cluster& cluster, unsigned x, unsigned y, unsigned first_z) 
       thread.copy_group = 0;
       thread.waits_on = nullptr;
       thread.waits_at = "its start";
+      thread.product_group = thread.products_known = thread.product_fences = 0;
       if (fresh) {
         thread.fiber = std::make_unique<Fiber>(&Machine::thread_main, &thread);
       } else {
@@ -114,7 +118,7 @@ void Machine::thread_main(void* argument) {
   Machine& machine = *current_machine_;
   try {
     machine.body_(machine.params_);
-    if (!thread.copies.empty()) machine.fault("it ends with asynchronous copies outstanding");
+    machine.check_nothing_is_outstanding(thread);
   } catch (...) {
     machine.error_ = std::current_exception();
   }
@@ -122,6 +126,18 @@ void Machine::thread_main(void* argument) {
   Block& block = *thread.block;
   if (--block.alive == 0) std::memset(block.shared, kGoneShared, block.shared_bytes);
   thread.fiber->suspend();
+}
+
+// Of the thread's own copies, and of its block's when it is the last one.
+void Machine::check_nothing_is_outstanding(const Thread& thread) const {
+  if (!thread.copies.empty()) fault("it ends with asynchronous copies outstanding");
+  if (thread.block->alive > 1) return;
+  for (const TensorCopy& copy : tensor_copies_) {
+    if (copy.block == thread.block) fault("a block ends with tensor copies outstanding");
+  }
+  for (const Warpgroup& warpgroup : thread.block->warpgroups) {
+    if (!warpgroup.products.empty()) fault("a block ends with wgmma outstanding");
+  }
 }
 
 // Three quarters of the warps, chosen anew each round, do not run; nor does one block of the cluster for a
@@ -135,6 +151,7 @@ bool Machine::stalled(const Thread& thread, uint64_t salt) const {
 
 void Machine::resume(Thread& thread) {
   thread.waits_on = nullptr;
+  thread.waits_for = nullptr;
   current_thread_ = &thread;
   spinning_ = false;
   thread.fiber->resume();
@@ -156,6 +173,7 @@ void Machine::run_cluster(Cluster& cluster) {
     }
     const uint64_t salt = stalls ? random_.next() : 0;
     moved_ = false;
+    if (options_.copies == Copies::Random && coin()) moved_ = land_a_tensor_copy();
     bool any = false, held = false;
     for (Thread* thread : running) {
       if (thread->waits_on != nullptr && *thread->waits_on == thread->waits_while) continue;
@@ -169,14 +187,24 @@ void Machine::run_cluster(Cluster& cluster) {
     std::erase_if(running, [](const Thread* thread) { return thread->done; });
     idle = moved_ || held ? 0 : idle + 1;
     if (held && !moved_) slow_block_ = launch_.cluster;  // nobody else can go on
+    const bool stuck = !running.empty() && (idle > 0 || (!any && !held));
+    if (stuck && land_a_tensor_copy()) {
+      idle = 0;
+      continue;
+    }
     if ((!any && !held && !running.empty()) || idle > kMostIdleRounds) deadlock(running);
   }
 }
 
 void Machine::deadlock(const std::vector<Thread*>& running) const {
-  std::map<std::string_view, std::pair<int, const Thread*>> places;
+  std::map<std::string, std::pair<int, const Thread*>> places;
   for (const Thread* thread : running) {
-    auto& [count, first] = places[thread->waits_at];
+    std::string place = thread->waits_at;
+    if (const Mbarrier* barrier = thread->waits_for) {
+      place += fmt::format(" (byte {} of shared memory, phase {}: {} arrivals and {} bytes are missing)",
+                           barrier->at, barrier->phases, barrier->missing, barrier->missing_bytes);
+    }
+    auto& [count, first] = places[place];
     if (count++ == 0 || thread->index < first->index) first = thread;
   }
   std::string text;
@@ -226,8 +254,7 @@ void Machine::land(const Copy& copy) { std::memcpy(copy.to, copy.from, copy.byte
 void Machine::issue(const Copy& copy) {
   counters_.copied_bytes += copy.bytes;
   Thread& thread = *current_thread_;
-  const bool now = options_.copies == Copies::Eager || (options_.copies == Copies::Random && coin());
-  if (now) {
+  if (at_once()) {
     land(copy);
   } else {
     thread.copies.push_back(copy);

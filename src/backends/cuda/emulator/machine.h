@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -12,6 +14,7 @@
 #include "backends/cuda/emulator/emulator.h"
 #include "backends/cuda/emulator/fiber.h"
 #include "backends/cuda/kernels/launch.h"
+#include "backends/cuda/kernels/tensor_map.h"
 #include "base/random.h"
 
 namespace kvant::backends::cuda::emulator {
@@ -20,7 +23,7 @@ struct Block;
 struct Cluster;
 class Machine;
 
-inline constexpr int kLanes = 32;
+inline constexpr int kLanes = 32, kWarpgroupThreads = 128, kNamedBarriers = 16;
 
 // An asynchronous copy that has been issued and has not landed.
 struct Copy {
@@ -34,6 +37,40 @@ struct Copy {
 struct Rendezvous {
   int arrived = 0;
   uint32_t generation = 0;
+};
+
+// An mbarrier. A phase ends when no arrival and no byte is missing any more.
+struct Mbarrier {
+  uint32_t at = 0;      // in shared memory
+  uint32_t phases = 0;  // that have ended
+  int expected = 0, missing = 0;
+  int64_t missing_bytes = 0;
+  bool published = false;  // to the copies
+};
+
+// A copy of the tensor memory accelerator that has not landed.
+struct TensorCopy {
+  Block* block;
+  uint32_t to;
+  TensorMapForm form;
+  int at[kMostTensorRank];
+  int offset_w, offset_h;  // im2col
+  Mbarrier* barrier;
+};
+
+// A wgmma that has been issued and has not read its operands.
+struct WarpgroupProduct {
+  uint64_t a, b;  // descriptors
+  int columns;
+  bool a_signed;
+  int group;
+  int* sums[kWarpgroupThreads];
+};
+
+struct Warpgroup {
+  Rendezvous meeting;
+  void* arguments[kWarpgroupThreads] = {};
+  std::deque<WarpgroupProduct> products;
 };
 
 // A collective instruction of a warp: each lane leaves its arguments, the last to arrive computes for all.
@@ -54,6 +91,10 @@ struct Thread {
   const uint32_t* waits_on = nullptr;  // blocked while it holds waits_while
   uint32_t waits_while = 0;
   const char* waits_at = "";
+  const Mbarrier* waits_for = nullptr;
+  int product_group = 0;   // wgmma groups committed
+  int products_known = 0;  // groups that a wait has seen the end of
+  int product_fences = 0;
   std::unique_ptr<Fiber> fiber;
 };
 
@@ -64,7 +105,10 @@ struct Block {
   size_t shared_bytes = 0;
   std::vector<Thread> threads;
   std::vector<Warp> warps;
+  std::vector<Warpgroup> warpgroups;
   Rendezvous barrier;
+  Rendezvous named[kNamedBarriers];
+  std::map<uint32_t, Mbarrier> mbarriers;
   size_t alive = 0;
   Cluster* cluster = nullptr;
   std::unique_ptr<uint8_t[]> storage;
@@ -100,6 +144,10 @@ class Machine {
 
   void issue(const Copy& copy);
   void land_copies(int pending_groups);
+  // Lands at once, or when nobody can go on without it, or at random (emulator/warpgroup.cc).
+  void issue(const TensorCopy& copy);
+  // Whether an asynchronous operation that is issued now happens now.
+  bool at_once() { return options_.copies == Copies::Eager || (options_.copies == Copies::Random && coin()); }
 
  private:
   void run_cluster(Cluster& cluster);
@@ -109,6 +157,8 @@ class Machine {
   [[noreturn]] void deadlock(const std::vector<Thread*>& running) const;
   static void thread_main(void* argument);
   static void land(const Copy& copy);
+  bool land_a_tensor_copy();
+  void check_nothing_is_outstanding(const Thread& thread) const;
 
   const Launch& launch_;
   const Options& options_;
@@ -117,6 +167,7 @@ class Machine {
   Counters counters_;
   Random random_;
   std::exception_ptr error_;
+  std::vector<TensorCopy> tensor_copies_;
   bool moved_ = false;     // this round some thread ran that does not merely look at a flag
   bool spinning_ = false;  // the thread that ran last yielded by itself
   unsigned slow_block_ = 0;

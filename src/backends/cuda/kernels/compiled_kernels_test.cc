@@ -28,8 +28,10 @@ std::string text_of(const fs::path& path) {
   return text.str();
 }
 
+// Modules for one capability alone are compiled for it with an "a".
 fs::path built(const Kernel& kernel, int sm, const char* extension) {
-  return kBuilt / (std::string(kernel.module) + ".sm_" + std::to_string(sm) + extension);
+  const std::string module = kernel.module;
+  return kBuilt / (module + ".sm_" + std::to_string(sm) + (module.ends_with("_sm90a") ? "a" : "") + extension);
 }
 
 bool compiled_for(const Kernel& kernel, int sm) {
@@ -142,6 +144,26 @@ TEST(CompiledKernels, TheInstructionsThatAreTheirPoint) {
   EXPECT_THAT(cluster, HasSubstr("barrier.cluster.arrive"));
   EXPECT_THAT(cluster, HasSubstr("mapa.shared::cluster"));
   EXPECT_THAT(cluster, HasSubstr("ld.shared::cluster.v4"));
+}
+
+TEST(CompiledKernels, WarpgroupsMultiplyWhatTensorCopiesBring) {
+  SKIP_WITHOUT_NVCC();
+  if (!compiled_for(kernel_named("conv_wgmma_128x128x128"), 90)) GTEST_SKIP() << "no sm_90 in KVANT_CUDA_SMS";
+  for (const char* columns : {"256", "128", "64"}) {
+    const std::string kernel = std::string("conv_wgmma_128x") + columns + "x128";
+    const std::string text = ptx_of(kernel, 90), shape = std::string("m64n") + columns + "k32.s32.";
+    EXPECT_THAT(text, HasSubstr("wgmma.mma_async.sync.aligned." + shape + "s8.s8"));
+    EXPECT_THAT(text, HasSubstr("wgmma.mma_async.sync.aligned." + shape + "u8.s8"));
+    EXPECT_THAT(text, HasSubstr("wgmma.fence.sync.aligned"));
+    EXPECT_THAT(text, HasSubstr("wgmma.wait_group.sync.aligned 1;"));
+    EXPECT_THAT(text,
+                HasSubstr("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"));
+    EXPECT_THAT(text, HasSubstr("cp.async.bulk.tensor.4d.shared::cluster.global.im2col"));
+    EXPECT_THAT(text, HasSubstr("mbarrier.try_wait.parity.shared::cta.b64"));
+    EXPECT_THAT(text, Not(HasSubstr(".local")));
+    // ptxas says so when it has to wait between products because registers are touched there.
+    EXPECT_THAT(text_of(built(kernel_named(kernel), 90, ".log")), Not(HasSubstr("serialized")));
+  }
 }
 
 // A kernel that does not wait would let the one after next start before its inputs are there.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The kernels twice: always as C++ for the emulator, and with nvcc, where there is one, for GPUs. Every
 # kernels/*/<module>.cu becomes <build>/cuda/<module>.fatbin; a module whose name ends with _sm90 only runs from sm_90
-# on. -fmad=false: a formula is the same operations on every device; kernels ask for fma where they mean it. Beside it stay the PTX and what ptxas says of registers
+# on, one that ends with _sm90a on capability 9.0 only. -fmad=false: a formula is the same operations on every device; kernels ask for fma where they mean it. Beside it stay the PTX and what ptxas says of registers
 # (<module>.sm_80.ptx, .log), which the tests read. Gives KVANT_CUDA_FATBINS (empty without nvcc) and the target kvant_cuda_fatbins.
 set(KVANT_CUDA_SMS 80 90 CACHE STRING "compute capabilities to compile CUDA kernels for")
 set(KVANT_CUDA_DIRECTORY ${PROJECT_BINARY_DIR}/cuda)
@@ -28,6 +28,9 @@ if(KVANT_NVCC)
     set(architectures ${KVANT_CUDA_SMS})
     if(module MATCHES "_sm90$")
       list(FILTER architectures EXCLUDE REGEX "^[1-8].$")
+    elseif(module MATCHES "_sm90a$")
+      list(FILTER architectures INCLUDE REGEX "^90$")
+      list(TRANSFORM architectures APPEND a)
     endif()
     set(images "")
     set(cubins "")
@@ -47,7 +50,9 @@ if(KVANT_NVCC)
       continue()
     endif()
     list(GET architectures -1 last)
-    list(APPEND images --image3=kind=ptx,sm=${last},file=${KVANT_CUDA_DIRECTORY}/${module}.sm_${last}.ptx)
+    if(NOT last MATCHES "a$")  # PTX of an "a" capability runs on no other
+      list(APPEND images --image3=kind=ptx,sm=${last},file=${KVANT_CUDA_DIRECTORY}/${module}.sm_${last}.ptx)
+    endif()
     set(fatbin ${KVANT_CUDA_DIRECTORY}/${module}.fatbin)
     add_custom_command(OUTPUT ${fatbin} COMMAND ${KVANT_CUDA_BIN}/fatbinary --create=${fatbin} -64 ${images}
                        DEPENDS ${cubins} COMMENT "fatbinary ${module}" VERBATIM)

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <span>
 #include <string_view>
@@ -43,7 +44,8 @@ std::span<const Kernel> kernels();
 const Kernel& kernel_named(std::string_view name);
 
 struct Launch {
-  static constexpr size_t kMaxParamBytes = 512;
+  static constexpr size_t kMaxParamBytes = 768;
+  static constexpr int kMostTensorMaps = 2;
 
   const Kernel* kernel = nullptr;
   Dim3 grid, block;
@@ -51,6 +53,9 @@ struct Launch {
   size_t shared_bytes = 0;  // dynamic; above 48 KiB the driver wants to be asked (MAX_DYNAMIC_SHARED_SIZE)
   size_t param_bytes = 0;
   alignas(64) std::array<std::byte, kMaxParamBytes> params{};
+  // Where in `params` a TensorMap (tensor_map.h) lies as a plain description.
+  int tensor_maps = 0;
+  std::array<uint16_t, kMostTensorMaps> tensor_map_at{};
 
   template <class Params>
   void set_params(const Params& value) {

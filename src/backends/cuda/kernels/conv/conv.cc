@@ -7,6 +7,7 @@
 
 #include "backends/cuda/kernels/conv/conv_params.h"
 #include "backends/cuda/kernels/conv/conv_tactic.h"
+#include "backends/cuda/kernels/conv/conv_warpgroup.h"
 #include "base/error.h"
 #include "base/nearest.h"
 
@@ -38,6 +39,10 @@ Layout layout_of(const ConvDesc& desc, const ConvTactic& tactic) {
     case ConvTactic::Kind::Tile:
       l.padded_c = rounded_up(s.group_c(), 16);
       l.row_k = rounded_up(s.kh * s.kw * l.padded_c, tactic.inner);
+      break;
+    case ConvTactic::Kind::Warpgroup:
+      l.padded_c = rounded_up(s.c, tactic.inner);
+      l.row_k = s.kh * s.kw * l.padded_c;
       break;
     case ConvTactic::Kind::Stem:
       l.padded_c = rounded_up(s.kw * s.c, 16);
@@ -96,8 +101,11 @@ void pack_filter(const ConvDesc& desc, const ConvTactic& tactic, const Layout& l
   }
 }
 
-// The zero point after u8 codes were moved down by 128.
-int32_t signed_zero_point(const ConvDesc& desc) { return desc.x_zero_point - (desc.x_signed ? 0 : 128); }
+// The zero point as the kernel sees codes: mma.sync and dp4a take u8 moved down by 128, wgmma as it is.
+int32_t kernel_zero_point(const ConvDesc& desc, const ConvTactic& tactic) {
+  const bool moved = !desc.x_signed && tactic.kind != ConvTactic::Kind::Warpgroup;
+  return desc.x_zero_point - (moved ? 128 : 0);
+}
 
 EpilogueParams epilogue_params(const ConvDesc& desc, const Layout& l, const ConvPointers& p) {
   const auto* packed = static_cast<const std::byte*>(p.packed);
@@ -156,7 +164,7 @@ std::vector<std::string> conv_tactics(const ConvDesc& desc, int sm, std::string&
   }
   std::vector<Candidate> candidates;
   for (const ConvTactic& tactic : all_conv_tactics()) {
-    if (tactic.minimum_sm > sm) continue;
+    if (tactic.minimum_sm > sm || tactic.maximum_sm < sm) continue;
     const std::string reason = why_not(desc, tactic);
     if (reason.empty()) {
       candidates.push_back({estimated_microseconds(desc, tactic, sm), &tactic});
@@ -182,7 +190,7 @@ void pack_conv(const ConvDesc& desc, std::string_view name, const ConvWeights& w
   std::memset(packed, 0, static_cast<size_t>(l.total));
   auto* blob = reinterpret_cast<uint8_t*>(packed);
   const int64_t taps = s.kh * s.kw * s.group_c();
-  const int32_t zero_point = signed_zero_point(desc);
+  const int32_t zero_point = kernel_zero_point(desc, tactic);
   for (int64_t k = 0; k < s.k; ++k) {
     const int8_t* filter = weights.w + k * taps;
     pack_filter(desc, tactic, l, filter, blob + l.weights + k * l.row_k);
@@ -211,14 +219,19 @@ Launch conv_launch(const ConvDesc& desc, std::string_view name, const ConvPointe
   launch.block.x = static_cast<unsigned>(tactic.threads);
   launch.shared_bytes = static_cast<size_t>(tactic.shared_bytes);
   launch.cluster = static_cast<unsigned>(tactic.cluster);
-  if (tactic.kind == ConvTactic::Kind::Tile || tactic.kind == ConvTactic::Kind::Stem) {
+  if (tactic.rows > 1) {
     launch.grid = {static_cast<unsigned>(divided_up(s.n * s.ho * s.wo, tactic.rows)),
                    static_cast<unsigned>(divided_up(s.group_k(), tactic.columns) * s.group),
                    static_cast<unsigned>(tactic.cluster)};
   } else {
     launch.grid.x = static_cast<unsigned>(divided_up(thread_items(s, tactic), tactic.threads));
   }
-  launch.set_params(conv_params(desc, layout_of(desc, tactic), pointers));
+  const ConvParams params = conv_params(desc, layout_of(desc, tactic), pointers);
+  if (tactic.kind == ConvTactic::Kind::Warpgroup) {
+    set_warpgroup_params(desc, tactic, params, launch);
+  } else {
+    launch.set_params(params);
+  }
   return launch;
 }
 

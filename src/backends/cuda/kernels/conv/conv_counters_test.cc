@@ -26,14 +26,21 @@ std::string counters_text() {
   for (const Layer& layer : layers) {
     ConvCase test(layer.shape, 1);
     test.set_form(Code::U8, Code::None, Activation::None, false);
+    test.desc.x_zero_point = 0;
     const auto macs = static_cast<double>(test.results() * layer.shape.kh * layer.shape.kw * layer.shape.c);
     for (const ConvTactic& tactic : all_conv_tactics()) {
-      if (tactic.kind != ConvTactic::Kind::Tile && tactic.kind != ConvTactic::Kind::Stem) continue;
+      if (tactic.rows == 1) continue;
       if (!why_not(test.desc, tactic).empty() ||
           (layer.shape.c < 16) != (tactic.kind == ConvTactic::Kind::Stem))
         continue;
       emulator::Counters c;
       test.run(tactic.name, {}, &c);
+      if (tactic.kind == ConvTactic::Kind::Warpgroup) {
+        text += fmt::format("{} | {} | {} blocks, {} m64n8k32 of wgmma ({:.0f}% used), {} KB copied\n",
+                            layer.name, tactic.name, c.blocks, c.wgmma,
+                            100 * macs / (static_cast<double>(c.wgmma) * 16384), c.copied_bytes / 1024);
+        continue;
+      }
       text += fmt::format("{} | {} | {} blocks, {} mma ({:.0f}% used), conflicts x{:.2f}, {} KB copied\n",
                           layer.name, tactic.name, c.blocks, c.mma,
                           100 * macs / (static_cast<double>(c.mma) * 4096),

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "backends/cuda/kernels/conv/conv_warpgroup.h"
 #include "backends/cuda/kernels/conv/implicit_gemm.cuh"
 #include "base/error.h"
 
@@ -42,6 +43,7 @@ std::vector<ConvTactic> make_tactics() {
 #define KVANT_NARROW_TILE(...) KVANT_ADD_TILE(80, __VA_ARGS__)
 #include "backends/cuda/kernels/conv/tiles.inc"
 #undef KVANT_ADD_TILE
+  for (ConvTactic& tactic : warpgroup_tactics()) all.push_back(std::move(tactic));
   const auto depthwise = [&all](int taps, int stride) {
     ConvTactic t;
     t.name = fmt::format("depthwise_{}s{}", taps, stride);
@@ -112,6 +114,8 @@ std::string why_not(const ConvDesc& desc, const ConvTactic& tactic) {
       return why_not_tile(desc, tactic);
     case ConvTactic::Kind::Stem:
       return why_not_stem(desc);
+    case ConvTactic::Kind::Warpgroup:
+      return why_not_warpgroup(desc);
     case ConvTactic::Kind::Depthwise:
       return why_not_depthwise(desc, tactic);
     case ConvTactic::Kind::Direct:
@@ -139,17 +143,24 @@ double estimated_microseconds(const ConvDesc& desc, const ConvTactic& tactic, in
       static_cast<double>(divided_up(s.group_k(), tactic.columns) * s.group * tactic.cluster);
   const bool stem = tactic.kind == ConvTactic::Kind::Stem;
   const int64_t tap_bytes = stem ? s.kw * s.c : s.group_c();
-  const double row_k = static_cast<double>((stem ? s.kh : s.kh * s.kw) * divided_up(tap_bytes, 16) * 16);
+  const int64_t tap = tactic.kind == ConvTactic::Kind::Warpgroup ? tactic.inner : 16;
+  const double row_k = static_cast<double>((stem ? s.kh : s.kh * s.kw) * divided_up(tap_bytes, tap) * tap);
   const double steps = std::max(1.0, row_k / tactic.inner / tactic.cluster);
   const double together = std::max(1.0, std::min<double>(tactic.blocks_of_sm, blocks / sms));
   const double waves = std::max(1.0, blocks / (sms * together));
-  const double rate = (sm >= 90 ? 4096 : 2048) * 0.6;  // multiplications of an SM in a cycle
+  // Multiplications of an SM in a cycle: mma.sync reaches about 0.6 of the peak, wgmma more.
+  const bool warpgroups = tactic.kind == ConvTactic::Kind::Warpgroup;
+  const double rate = (sm >= 90 ? 4096 : 2048) * (!warpgroups ? 0.6 : tactic.columns > 64 ? 0.9 : 0.75);
   const double bytes = static_cast<double>(tactic.rows + tactic.columns) * tactic.inner;
-  const double copy = bytes / 38 * (tactic.copy_bytes == 16 ? 1 : tactic.copy_bytes == 1 ? 4 : 1.5);
+  const double copy = bytes / (warpgroups ? 64 : 38) *
+                      (tactic.copy_bytes == 16  ? 1
+                       : tactic.copy_bytes == 1 ? 4
+                                                : 1.5);
   const double product = static_cast<double>(tactic.rows) * tactic.columns * tactic.inner / rate;
   const double step = std::max({together * copy, together * product, 900.0 / tactic.stages + 60});
   const double finish = 900 + together * tactic.rows * tactic.columns / 24.0 / tactic.cluster;
-  return 0.5 + (waves * (1200 + steps * step + finish) + (tactic.cluster > 1 ? 1200 : 0)) / clock;
+  const double start = warpgroups ? 2000 : 1200;  // barriers, tensor maps
+  return 0.5 + (waves * (start + steps * step + finish) + (tactic.cluster > 1 ? 1200 : 0)) / clock;
 }
 
 }  // namespace kvant::backends::cuda

@@ -10,10 +10,10 @@
 namespace kvant::backends::cuda {
 
 struct ConvTactic {
-  enum class Kind { Tile, Stem, Depthwise, Direct };
+  enum class Kind { Tile, Stem, Depthwise, Direct, Warpgroup };
   std::string name, kernel;
   Kind kind = Kind::Direct;
-  int minimum_sm = 80;
+  int minimum_sm = 80, maximum_sm = 999;
   int threads = 128, shared_bytes = 0, cluster = 1;
   int rows = 1, columns = 1, inner = 1, stages = 1, blocks_of_sm = 4;  // of a tile
   int copy_bytes = 1;                                                  // 16, 8, 4, 1
