@@ -39,7 +39,7 @@ if(KVANT_NVCC)
       add_custom_command(
         OUTPUT ${stem}.cubin ${stem}.ptx ${stem}.log
         COMMAND ${KVANT_NVCC} -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr -I${PROJECT_SOURCE_DIR}/src
-                -arch=compute_${architecture} -ptx -MD -MF ${stem}.d -MT ${stem}.ptx -o ${stem}.ptx ${source}
+                -arch=compute_${architecture} -ptx -MD -MF ${stem}.d -MT ${stem}.cubin -o ${stem}.ptx ${source}
         COMMAND ${KVANT_CUDA_BIN}/ptxas -v -arch=sm_${architecture} -o ${stem}.cubin ${stem}.ptx > ${stem}.log 2>&1
         DEPENDS ${source} DEPFILE ${stem}.d
         COMMENT "nvcc ${module} for sm_${architecture}" VERBATIM)
