@@ -75,7 +75,10 @@ function(kvant_test name)
     target_compile_options(${name} PRIVATE ${KVANT_TEST_FLAGS})
   endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 900 LABELS "${arg_LABELS}")
+  # Build trees whose tests run at the same time do not share files.
+  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/test-scratch)
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 900 LABELS "${arg_LABELS}"
+                       ENVIRONMENT "TEST_TMPDIR=${CMAKE_BINARY_DIR}/test-scratch")
 endfunction()
 
 # Half of a source file's time goes into parsing the same headers, so they are parsed once for all folders above ir.

@@ -54,7 +54,7 @@ Tensors weights_of(const ir::Graph& graph) {
 }
 
 std::string scratch_file(const std::string& name) {
-  return (std::filesystem::temp_directory_path() / ("kvant-zoo-test-" + name)).string();
+  return (std::filesystem::path(testing::TempDir()) / ("kvant-zoo-test-" + name)).string();
 }
 
 // Through a file of each kind, one of them with half precision, into a network with other weights.
