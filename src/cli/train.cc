@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/train.h"
 
+#include "backends/device_name.h"
 #include "base/file.h"
 #include "cli/data_flags.h"
 #include "cli/model_file.h"
@@ -89,6 +90,14 @@ train::BestBy best_by_named(const std::string& name) {
   return name == "agreement" ? train::BestBy::Agreement : train::BestBy::Divergence;
 }
 
+// The card to train on; -1: the CPU.
+int card_of(const Flags& flags) {
+  const backends::DeviceName device = backends::parse_device(flags.text("device"));
+  if (device.kind == backends::DeviceKind::EmulatedCuda)
+    fail("training does not run in the emulator: use --device cpu or cuda");
+  return device.kind == backends::DeviceKind::Cuda ? device.ordinal : -1;
+}
+
 train::TrainOptions options_of(const Flags& flags, bool qdq, const std::filesystem::path& output) {
   const Recipe& recipe = qdq ? kFineTune : kFromScratch;
   train::TrainOptions options;
@@ -115,6 +124,7 @@ train::TrainOptions options_of(const Flags& flags, bool qdq, const std::filesyst
   if (flags.given("best-by")) options.best_by = best_by_named(flags.text("best-by"));
   options.seed = static_cast<uint64_t>(flags.integer("seed", 0, INT64_MAX));
   options.threads = threads_of(flags);
+  options.card = card_of(flags);
   options.checkpoint =
       flags.given("checkpoint") ? flags.path("checkpoint") : std::filesystem::path(output.string() + ".ckpt");
   options.resume = flags.on("resume");
@@ -372,7 +382,8 @@ Command train() {
           .summary = "train a float model, or fine-tune a QDQ model (QAT); the result is again ONNX",
           .example = "model.qdq.onnx --data imagefolder:train --val imagefolder:val -o model.qat.onnx",
           .flags = std::move(flags),
-          .run = run};
+          .run = run,
+          .any_device = true};
 }
 
 }  // namespace kvant::cli

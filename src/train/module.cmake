@@ -6,7 +6,7 @@ set_source_files_properties(${PROJECT_SOURCE_DIR}/src/train/fake_quantize.cc
                             PROPERTIES COMPILE_OPTIONS "${KVANT_FAKE_QUANTIZE_FLAGS}" SKIP_PRECOMPILE_HEADERS ON)
 
 # A folder with include/ and lib/ of torch, as in a Python wheel. Its own TorchConfig.cmake wants the CUDA compiler when
-# it is a CUDA wheel; the plug-in needs the headers and the CPU library only.
+# it is a CUDA wheel; the plug-in needs the headers and the libraries only.
 macro(kvant_torch_at root)
   foreach(file include/ATen/ATen.h lib/libtorch_cpu.so lib/libc10.so)
     if(NOT EXISTS ${root}/${file})
@@ -15,9 +15,13 @@ macro(kvant_torch_at root)
   endforeach()
   add_library(kvant_libtorch INTERFACE)
   target_include_directories(kvant_libtorch SYSTEM INTERFACE ${root}/include ${root}/include/torch/csrc/api/include)
+  set(cuda_library "")
+  if(EXISTS ${root}/lib/libtorch_cuda.so)  # train --device cuda; it registers itself when it is loaded
+    set(cuda_library ${root}/lib/libtorch_cuda.so)
+  endif()
   # As options: CMake would warn of the libgomp beside them, which is never taken, for one of that name is loaded already.
   # What torch's libraries need themselves they find by their own run path when the program starts.
-  target_link_options(kvant_libtorch INTERFACE -Wl,--no-as-needed ${root}/lib/libtorch_cpu.so ${root}/lib/libc10.so
+  target_link_options(kvant_libtorch INTERFACE -Wl,--no-as-needed ${root}/lib/libtorch_cpu.so ${root}/lib/libc10.so ${cuda_library}
                       -Wl,--allow-shlib-undefined -Wl,-rpath,${root}/lib)
   set(Torch_FOUND TRUE)
   set(Torch_VERSION "of ${root}")

@@ -66,7 +66,7 @@ Plugin load() {
   const auto fact = [&](const char* key) {
     return facts.contains(key) ? facts.at(key) : std::string("unknown");
   };
-  return {api, path, fact("torch"), fact("blas")};
+  return {api, path, fact("torch"), fact("blas"), fact("cards")};
 }
 
 }  // namespace
@@ -88,6 +88,18 @@ const Plugin& plugin(int threads) {
   const int wanted = threads > 0 ? threads : available_cores();
   if (loaded.api->configure(wanted, error, sizeof error) != 0) fail("the training plug-in: {}", error);
   return loaded;
+}
+
+void require_card(const Plugin& plugin, int card) {
+  if (plugin.cards == "none" || plugin.cards == "unknown") {
+    fail(
+        "LibTorch {} of this build has no CUDA: train with --device cpu, or build kvant with "
+        "-DKVANT_TORCH_ROOT=<a LibTorch with CUDA>",
+        plugin.torch);
+  }
+  const int cards = std::atoi(plugin.cards.c_str());
+  if (cards == 0) fail("LibTorch {} sees no card on this machine: train with --device cpu", plugin.torch);
+  if (card >= cards) fail("there is no cuda:{} for LibTorch {}: it sees {} cards", card, plugin.torch, cards);
 }
 
 std::optional<std::string> plugin_missing() {

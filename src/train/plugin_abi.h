@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-#define KVANT_TRAIN_ABI 2u
+#define KVANT_TRAIN_ABI 3u
 
 typedef enum {
   KVANT_TRAIN_F32,
@@ -111,6 +111,7 @@ typedef struct {
   double range_momentum;      /* share of the old value in a moving average of scales */
   double distill_weight;      /* share of the teacher's term in the loss, 0 without a teacher */
   double distill_temperature;
+  int32_t device; /* 0: the CPU; N + 1: CUDA card N */
 } kvant_train_settings;
 
 typedef struct {
@@ -143,7 +144,8 @@ typedef struct {
   uint32_t abi;
   /* Threads of all torch work; once after loading. */
   int (*configure)(int32_t threads, char* error, size_t error_size);
-  /* "key=value" lines: torch, blas, onednn, threads. Lives as long as the plug-in. */
+  /* "key=value" lines: torch, blas, onednn, threads, cards (CUDA cards that torch can use; "none" when it
+   * was built without CUDA). Lives as long as the plug-in. */
   const char* (*describe)(void);
   /* 1 if graphs may hold this operator. */
   int (*supports)(const char* op);

@@ -67,6 +67,7 @@ kvant_train_settings settings_of(const TrainOptions& o, bool training) {
   s.range_momentum = o.range_momentum;
   s.distill_weight = o.teacher == nullptr ? 0 : o.distill_weight;
   s.distill_temperature = o.distill_temperature;
+  s.device = o.card + 1;
   return s;
 }
 
@@ -105,6 +106,12 @@ void check_options(const TrainOptions& o) {
   check_option(o.distill_temperature > 0, "the teacher's temperature", o.distill_temperature, "above 0");
 }
 
+const Plugin& plugin_for(const TrainOptions& options) {
+  const Plugin& loaded = plugin(options.threads);
+  if (options.card >= 0) require_card(loaded, options.card);
+  return loaded;
+}
+
 class Trainer {
  public:
   Trainer(const ir::Graph& graph, BatchSource& training, BatchSource* validation, const TrainOptions& options,
@@ -113,7 +120,7 @@ class Trainer {
         validation_(validation),
         options_(options),
         progress_(progress),
-        plugin_(plugin(options.threads)),
+        plugin_(plugin_for(options)),
         program_(graph, {.training = true, .logits = true, .ranges = options.ranges, .extra_outputs = {}},
                  *plugin_.api),
         session_(plugin_, program_, settings_of(options, true)) {

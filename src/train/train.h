@@ -52,6 +52,7 @@ struct TrainOptions {
   std::optional<BestBy> best_by;  // default: Top1 if labels are in the loss and the set, else Divergence
   uint64_t seed = 0;
   int threads = 0;  // 0: all cores
+  int card = -1;    // CUDA card to train on; -1: the CPU
   bool channels_last = true;
 
   std::filesystem::path checkpoint;  // empty: none

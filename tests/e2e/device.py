@@ -53,7 +53,13 @@ def main():
                   r"the plan was built for the CPU: build it again with --device emulated-cuda")
         c.refused("a plan for another card", ("bench", at("card.plan"), "--device", "emulated-cuda:sm_80"),
                   r"the plan was built for sm_90 and emulated-cuda \(emulated sm_80\) is sm_80: build it again for this card")
+        training = ("train", at("m.onnx"), *data, "--epochs", "1", "-o", at("no.onnx"))
+        c.refused("training in the emulator", (*training, *EMULATED), r"training does not run in the emulator",
+                  outputs=[at("no.onnx")])
         if not os.path.exists("/dev/nvidia0"):
+            c.refused("training without a card", (*training, "--device", "cuda"),
+                      r"has no CUDA: train with --device cpu|sees no card on this machine|training plug-in",
+                      outputs=[at("no.onnx")])
             missing = r"no CUDA kernels|no NVIDIA driver is installed|finds no card|stub and no driver"
             c.refused("no card", ("build", at("q.onnx"), "--device", "cuda", "-o", at("no.plan")), missing)
             c.refused("a card of a plan that is not there", ("bench", at("card.plan")), missing)

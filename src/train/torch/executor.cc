@@ -10,6 +10,7 @@
 #include <set>
 
 #include "train/fake_quantize.h"
+#include "train/torch/fake_quantize_op.h"
 
 namespace kvant::train::plugin {
 
@@ -122,7 +123,7 @@ const at::Tensor& Frame::in(size_t i) const {
 }
 
 Ints Frame::ints(size_t i) const {
-  const at::Tensor t = in(i).to(at::kLong).contiguous();
+  const at::Tensor t = in(i).to(at::kCPU, at::kLong).contiguous();
   return Ints(t.data_ptr<int64_t>(), t.data_ptr<int64_t>() + t.numel());
 }
 
@@ -142,9 +143,10 @@ int64_t axis_of(int64_t axis, int64_t rank) {
   return axis < 0 ? axis + rank : axis;
 }
 
-Executor::Executor(const kvant_train_graph& graph, bool channels_last)
+Executor::Executor(const kvant_train_graph& graph, bool channels_last, at::Device device)
     : value_count_(graph.value_count),
       channels_last_(channels_last),
+      device_(device),
       inputs_(graph.inputs, graph.inputs + graph.input_count),
       outputs_(graph.outputs, graph.outputs + graph.output_count) {
   add_constants(graph, channels_last);
@@ -153,10 +155,16 @@ Executor::Executor(const kvant_train_graph& graph, bool channels_last)
   find_shares();
 }
 
+at::Tensor Executor::placed(at::Tensor tensor) const {
+  if (device_.is_cpu() || !tensor.defined() || tensor.device() == device_) return tensor;
+  const bool read_by_host = c10::isIntegralType(tensor.scalar_type(), false) && tensor.dim() <= 1;
+  return read_by_host ? tensor : tensor.to(device_);
+}
+
 void Executor::add_constants(const kvant_train_graph& graph, bool channels_last) {
   for (int32_t i = 0; i < graph.constant_count; ++i) {
     const kvant_train_constant& constant = graph.constants[i];
-    at::Tensor tensor = import_tensor(constant.tensor);
+    at::Tensor tensor = placed(import_tensor(constant.tensor));
     if (channels_last && tensor.dim() == 4 && tensor.scalar_type() == at::kFloat) {
       tensor = tensor.contiguous(at::MemoryFormat::ChannelsLast);
     }
@@ -238,7 +246,7 @@ std::vector<at::Tensor> Executor::import_inputs(const kvant_train_tensor* inputs
   }
   std::vector<at::Tensor> tensors;
   for (int32_t i = 0; i < count; ++i) {
-    at::Tensor tensor = import_tensor(inputs[i]);
+    at::Tensor tensor = placed(import_tensor(inputs[i]));
     const bool image = channels_last_ && tensor.dim() == 4 && tensor.scalar_type() == at::kFloat;
     tensors.push_back(image ? tensor.contiguous(at::MemoryFormat::ChannelsLast) : tensor);
   }
@@ -257,6 +265,10 @@ std::vector<at::Tensor> Executor::run(const std::vector<at::Tensor>& inputs, Mod
     try {
       Frame frame(values, step.inputs, step.outputs, mode);
       step.kernel(frame);
+      for (const int32_t output : step.outputs) {  // what was made from a shape is made on the host
+        if (output >= 0 && !device_.is_cpu())
+          values[static_cast<size_t>(output)] = placed(std::move(values[static_cast<size_t>(output)]));
+      }
     } catch (const c10::Error& error) {
       refuse(step.where + ": " + error.what_without_backtrace());
     } catch (const std::bad_alloc&) {
@@ -274,6 +286,12 @@ std::vector<at::Tensor> Executor::run(const std::vector<at::Tensor>& inputs, Mod
 std::vector<float> Executor::full_scales(const Follower& follower) {
   at::Tensor weight = constant_of(follower.weight).detach();
   const int64_t channels = constant_of(follower.scale).numel();
+  if (!weight.is_cpu()) {
+    const at::Tensor largest = magnitudes_composed(weight, follower.axis, channels).cpu();
+    std::vector<float> scales;
+    for (int64_t c = 0; c < channels; ++c) scales.push_back(largest.data_ptr<float>()[c] / follower.high);
+    return scales;
+  }
   if (follower.axis >= 0 && channels > 1) weight = weight.transpose(0, follower.axis);
   // Axis 0 outermost: one run of memory for each channel, in either layout.
   if (follower.axis > 0) weight = weight.contiguous();
@@ -287,7 +305,8 @@ std::vector<float> Executor::full_scales(const Follower& follower) {
 void Executor::find_shares() {
   for (Follower& follower : followers_) {
     const std::vector<float> full = full_scales(follower);
-    const float* scales = constant_of(follower.scale).data_ptr<float>();
+    const at::Tensor scale = constant_of(follower.scale).detach().cpu();
+    const float* scales = scale.data_ptr<float>();
     for (size_t c = 0; c < full.size(); ++c) {
       const float share = full[c] > 0 ? scales[c] / full[c] : 1.0f;
       // The maximum itself, computed another way.
@@ -301,8 +320,11 @@ void Executor::follow() {
   c10::AutoGradMode no_grad(false);
   for (const Follower& follower : followers_) {
     const std::vector<float> full = full_scales(follower);
-    float* scales = constant_of(follower.scale).data_ptr<float>();
+    at::Tensor& scale = constant_of(follower.scale);
+    const at::Tensor host = scale.detach().cpu();  // on the CPU the very memory
+    float* scales = host.data_ptr<float>();
     for (size_t c = 0; c < full.size(); ++c) scales[c] = full[c] > 0 ? full[c] * follower.share[c] : 1.0f;
+    if (!scale.is_cpu()) scale.copy_(host);
   }
 }
 

@@ -16,8 +16,11 @@ at::Tensor import_tensor(const kvant_train_tensor& tensor);
 
 class Executor {
  public:
-  // Copies everything it keeps. `channels_last`: 4-D weights and inputs are stored NHWC.
-  Executor(const kvant_train_graph& graph, bool channels_last);
+  // Copies everything it keeps. `channels_last`: 4-D weights and inputs are stored NHWC. What is computed
+  // with lies on `device`; integers of at most one axis (shapes, axes, indices), which the host reads, stay
+  // there.
+  Executor(const kvant_train_graph& graph, bool channels_last, at::Device device = at::kCPU);
+  at::Device device() const { return device_; }
 
   struct Constant {
     int32_t value;
@@ -60,9 +63,11 @@ class Executor {
   std::vector<float> full_scales(const Follower& follower);
   void find_shares();
   at::Tensor& constant_of(int32_t value);
+  at::Tensor placed(at::Tensor tensor) const;
 
   int32_t value_count_;
   bool channels_last_;
+  at::Device device_;
   std::vector<Constant> constants_;
   std::vector<Follower> followers_;
   std::vector<Step> steps_;

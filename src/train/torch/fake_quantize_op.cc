@@ -3,6 +3,9 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -131,16 +134,101 @@ struct FakeQuantizeFunction : torch::autograd::Function<FakeQuantizeFunction> {
   }
 };
 
+// `values` (one, or one per channel) beside x: along its channels, on its device.
+at::Tensor along(const at::Tensor& values, const at::Tensor& x, int64_t axis) {
+  if (values.numel() == 1) return values.reshape({}).to(x.device());
+  std::vector<int64_t> shape(static_cast<size_t>(x.dim()), 1);
+  shape[static_cast<size_t>(axis)] = values.numel();
+  return values.to(x.device()).reshape(shape);
+}
+
+at::Tensor along(const std::vector<double>& values, const at::Tensor& x, int64_t axis) {
+  return along(at::tensor(values, at::TensorOptions(at::kFloat)), x, axis);
+}
+
+// Sum of `t` over all but the channels of `scale`, in double.
+at::Tensor sum_by_scale(const at::Tensor& t, const at::Tensor& scale, int64_t axis) {
+  const at::Tensor wide = t.to(at::kDouble);
+  if (scale.numel() == 1) return wide.sum().reshape(scale.sizes());
+  std::vector<int64_t> others;
+  for (int64_t i = 0; i < t.dim(); ++i) {
+    if (i != axis) others.push_back(i);
+  }
+  return (others.empty() ? wide : wide.sum(others)).reshape(scale.sizes());
+}
+
+struct ComposedFunction : torch::autograd::Function<ComposedFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& scale,
+                            int64_t axis, std::vector<double> low, std::vector<double> high, bool batched) {
+    context->save_for_backward({x, scale});
+    context->saved_data["batched"] = batched;
+    context->saved_data["axis"] = axis;
+    context->saved_data["low"] = low;
+    context->saved_data["high"] = high;
+    const at::Tensor s = along(scale, x, axis);
+    return (x / s).maximum(along(low, x, axis)).minimum(along(high, x, axis)).round() * s;
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &scale = saved[1], &g = gradients[0];
+    const int64_t axis = context->saved_data["axis"].toInt();
+    const at::Tensor low = along(context->saved_data["low"].toDoubleVector(), x, axis);
+    const at::Tensor high = along(context->saved_data["high"].toDoubleVector(), x, axis);
+    const at::Tensor v = x / along(scale, x, axis), q = v.round();
+    const at::Tensor inside = q.ge(low).logical_and(q.le(high));
+    const at::Tensor gx = at::where(inside, g, at::zeros_like(g));
+    if (!scale.requires_grad())
+      return {gx, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+    const at::Tensor code = q.maximum(low).minimum(high);
+    const at::Tensor sum = sum_by_scale(g * at::where(inside, code - v, code), scale, axis);
+    const bool batched = context->saved_data["batched"].toBool() && x.dim() > 0 && axis != 0;
+    const double elements = static_cast<double>(x.numel()) / static_cast<double>(scale.numel()) /
+                            static_cast<double>(batched ? x.size(0) : 1);
+    const at::Tensor share = (high.to(at::kDouble) * elements).clamp_min(1.0).sqrt();
+    const at::Tensor gs = share.numel() == scale.numel() ? sum / share.reshape(scale.sizes()) : sum / share;
+    return {gx, gs.to(at::kFloat), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
 }  // namespace
+
+at::Tensor fake_quantize_composed(const at::Tensor& x, const at::Tensor& scale, const CodeRanges& range) {
+  return ComposedFunction::apply(x, scale, range.axis, widened(range.low), widened(range.high),
+                                 range.batched);
+}
 
 at::Tensor fake_quantize(const at::Tensor& x, const at::Tensor& scale, const CodeRanges& range) {
   if (x.scalar_type() != at::kFloat) refuse("fake-quantize takes float32");
+  if (!x.is_cpu()) return fake_quantize_composed(x, scale, range);
   return FakeQuantizeFunction::apply(x, scale, range.axis, widened(range.low), widened(range.high),
                                      range.batched);
 }
 
+at::Tensor magnitudes_composed(const at::Tensor& x, int64_t axis, int64_t channels) {
+  if (channels == 1) return x.abs().amax().reshape({1});
+  return x.abs().transpose(0, axis).reshape({channels, -1}).amax(1);
+}
+
+void track_range_composed(const at::Tensor& x, at::Tensor scale, const CodeRanges& range, double momentum) {
+  c10::AutoGradMode no_grad(false);
+  at::Tensor runs = scale.numel() > 1 ? x.transpose(0, range.axis) : x;
+  runs = runs.reshape({scale.numel(), -1});
+  const at::Tensor least = runs.amin(1).cpu(), most = runs.amax(1).cpu(), host = scale.cpu();
+  const std::vector<double> low = widened(range.low), high = widened(range.high);
+  for (int64_t c = 0; c < scale.numel(); ++c) {
+    const float wanted = covering_scale(least.data_ptr<float>()[c], most.data_ptr<float>()[c],
+                                        at_channel(low, c), at_channel(high, c));
+    if (!(wanted >= std::numeric_limits<float>::min()) || !std::isfinite(wanted)) continue;
+    float& s = host.data_ptr<float>()[c];
+    s = static_cast<float>(momentum * static_cast<double>(s) + (1 - momentum) * static_cast<double>(wanted));
+  }
+  scale.copy_(host);
+}
+
 void track_range(const at::Tensor& x, at::Tensor scale, const CodeRanges& range, double momentum) {
   c10::AutoGradMode no_grad(false);
+  if (!x.is_cpu()) return track_range_composed(x.detach(), scale, range, momentum);
   const Runs runs(x.detach(), range.axis, scale.numel());
   const int64_t pieces = std::max<int64_t>(1, runs.pieces());
   constexpr float kInfinity = std::numeric_limits<float>::infinity();

@@ -8,6 +8,8 @@
 
 #include <cmath>
 
+#include "train/fake_quantize.h"
+#include "train/torch/executor.h"
 #include "train/torch/fake_quantize_op.h"
 
 namespace kvant::train::plugin {
@@ -116,6 +118,30 @@ TEST(FakeQuantizeOracle, TrackedScalesCoverTheBatch) {
   }
 }
 
+// What runs on a card, here on the CPU.
+TEST(FakeQuantizeOracle, ComposedOfAtensOperatorsItIsTheSame) {
+  at::manual_seed(7);
+  const at::Tensor x = at::randn({6, 5, 9, 8}).contiguous(at::MemoryFormat::ChannelsLast),
+                   g = at::randn(x.sizes());
+  for (const auto& [axis, channels] : {std::pair<int64_t, int64_t>{-1, 1}, {0, 6}, {1, 5}}) {
+    const at::Tensor scale = at::rand({channels}) * 0.02 + 0.004;
+    for (const bool batched : {false, true}) {
+      const CodeRanges range{axis, {-100}, {127}, batched};
+      const auto ours = differentiate(x, scale, g, [&](const at::Tensor& xv, const at::Tensor& sv) {
+        return fake_quantize(xv, sv, range);
+      });
+      const auto composed = differentiate(x, scale, g, [&](const at::Tensor& xv, const at::Tensor& sv) {
+        return fake_quantize_composed(xv, sv, range);
+      });
+      expect_same(ours, composed, 1.0);
+      at::Tensor first = scale.clone(), second = scale.clone();
+      track_range(x, first, range, 0.25);
+      track_range_composed(x, second, range, 0.25);
+      EXPECT_TRUE(at::equal(first, second));
+    }
+  }
+}
+
 TEST(FakeQuantizeOracle, TransposedInputsKeepTheirChannels) {
   at::manual_seed(3);
   const at::Tensor x = at::randn({7, 9});
@@ -134,6 +160,72 @@ TEST(FakeQuantizeOracle, SumsDoNotDependOnTheThreadCount) {
     });
   };
   EXPECT_TRUE(at::equal(run(1).scale, run(2).scale));
+}
+
+TEST(FakeQuantizeOracle, LargestMagnitudesOfATensorOnACard) {
+  at::manual_seed(8);
+  const at::Tensor x = at::randn({6, 5, 3, 4}).contiguous(at::MemoryFormat::ChannelsLast);
+  for (const int64_t axis : {0, 1, 3}) {
+    const at::Tensor found = magnitudes_composed(x, axis, x.size(axis));
+    for (int64_t c = 0; c < x.size(axis); ++c) {
+      const at::Tensor one = x.select(axis, c).contiguous();
+      EXPECT_EQ(found[c].item().toFloat(), max_magnitude(one.data_ptr<float>(), one.numel()));
+    }
+  }
+  EXPECT_EQ(magnitudes_composed(x, -1, 1)[0].item().toFloat(), x.abs().max().item().toFloat());
+}
+
+kvant_train_constant constant(int32_t value, int32_t role, int32_t type, const std::vector<int64_t>& shape,
+                              const void* data) {
+  kvant_train_constant c{};
+  c.value = value;
+  c.role = role;
+  c.tensor = {type, static_cast<int32_t>(shape.size()), shape.data(), data};
+  return c;
+}
+
+// ATen's device of shapes without data stands for a card: every operator refuses operands that lie elsewhere,
+// and nothing can be read on the host by mistake.
+TEST(ExecutorOnADevice, ParametersInputsAndWhatIsMadeFromShapesLieThere) {
+  const std::vector<int64_t> w_shape{3, 2}, two{2}, x_shape{4, 6};
+  const std::vector<float> w(6, 1.0f);
+  const std::vector<int64_t> pairs{8, 3}, back{8, 2};
+  const kvant_train_constant constants[] = {
+      constant(1, KVANT_TRAIN_WEIGHT, KVANT_TRAIN_F32, w_shape, w.data()),
+      constant(2, KVANT_TRAIN_FIXED, KVANT_TRAIN_I64, two, pairs.data())};
+  const auto node = [](const char* op, const std::vector<int32_t>& in, const std::vector<int32_t>& out) {
+    kvant_train_node n{};
+    n.op = n.name = op;
+    n.inputs = in.data(), n.input_count = static_cast<int32_t>(in.size());
+    n.outputs = out.data(), n.output_count = static_cast<int32_t>(out.size());
+    return n;
+  };
+  const std::vector<int32_t> v0{0}, v3{3}, v4{4}, v5{5}, v6{6}, v7{7}, sum{0, 4}, reshape{5, 2},
+      product{6, 1};
+  const kvant_train_node nodes[] = {node("Shape", v0, v3), node("ConstantOfShape", v3, v4),
+                                    node("Add", sum, v5), node("Reshape", reshape, v6),
+                                    node("MatMul", product, v7)};
+  kvant_train_graph graph{};
+  graph.value_count = 8;
+  graph.constants = constants, graph.constant_count = 2;
+  graph.nodes = nodes, graph.node_count = 5;
+  const int32_t input = 0, output = 7;
+  graph.inputs = &input, graph.input_count = 1;
+  graph.outputs = &output, graph.output_count = 1;
+  const std::vector<float> x(24, 2.0f);
+  const kvant_train_tensor image{KVANT_TRAIN_F32, 2, x_shape.data(), x.data()};
+
+  Executor on_card(graph, false, at::kMeta);
+  EXPECT_TRUE(on_card.constants()[0].tensor.is_meta());
+  EXPECT_TRUE(on_card.constants()[0].tensor.requires_grad());
+  EXPECT_TRUE(on_card.constants()[1].tensor.is_cpu());
+  const std::vector<at::Tensor> there = on_card.run(&image, 1, {});
+  EXPECT_TRUE(there.at(0).is_meta());
+  EXPECT_EQ(there.at(0).sizes(), at::IntArrayRef(back));
+
+  Executor here(graph, false);
+  const std::vector<at::Tensor> values = here.run(&image, 1, {});
+  EXPECT_TRUE(at::equal(values.at(0).detach(), at::full({8, 2}, 6.0f)));
 }
 
 }  // namespace

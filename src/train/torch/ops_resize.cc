@@ -35,7 +35,9 @@ double pick(const ResizeRule& rule, double x) {
   return std::ceil(x - 0.5);
 }
 
-at::Tensor index_tensor(const Ints& values) { return at::tensor(values, at::TensorOptions(at::kLong)); }
+at::Tensor index_tensor(const Ints& values, const at::Tensor& x) {
+  return at::tensor(values, at::TensorOptions(at::kLong)).to(x.device());
+}
 
 // One axis at a time, by gathering: every coordinate mode is only a list of indices (and weights).
 at::Tensor resize_axis(const ResizeRule& rule, const at::Tensor& x, int64_t axis, int64_t out, double scale) {
@@ -56,12 +58,12 @@ at::Tensor resize_axis(const ResizeRule& rule, const at::Tensor& x, int64_t axis
     high.push_back(clamp(std::floor(s) + 1));
     share.push_back(static_cast<float>(s - std::floor(s)));
   }
-  const at::Tensor a = x.index_select(axis, index_tensor(low));
+  const at::Tensor a = x.index_select(axis, index_tensor(low, x));
   if (!rule.linear) return a;
   Ints shape(static_cast<size_t>(x.dim()), 1);
   shape[static_cast<size_t>(axis)] = out;
-  const at::Tensor weight = at::tensor(share, at::TensorOptions(at::kFloat)).view(shape);
-  return a * (1 - weight) + x.index_select(axis, index_tensor(high)) * weight;
+  const at::Tensor weight = at::tensor(share, at::TensorOptions(at::kFloat)).view(shape).to(x.device());
+  return a * (1 - weight) + x.index_select(axis, index_tensor(high, x)) * weight;
 }
 
 }  // namespace
@@ -83,7 +85,7 @@ Kernel make_resize(const NodeView& node) {
     for (int64_t i = 0; given_axes.empty() && i < x.dim(); ++i) axes.push_back(i);
     const bool by_size = frame.has(3);
     const Ints sizes = by_size ? frame.ints(3) : Ints();
-    const at::Tensor scales = by_size ? at::Tensor() : frame.in(2).to(at::kFloat).contiguous();
+    const at::Tensor scales = by_size ? at::Tensor() : frame.in(2).to(at::kCPU, at::kFloat).contiguous();
     const size_t count = by_size ? sizes.size() : static_cast<size_t>(scales.numel());
     if (count != axes.size()) refuse("sizes or scales do not fit the resized axes");
     for (size_t i = 0; i < axes.size(); ++i) {

@@ -64,7 +64,7 @@ at::Tensor slice_axis(const at::Tensor& x, int64_t axis, int64_t start, int64_t 
   end = std::clamp<int64_t>(end, -1, size - 1);
   Ints indices;
   for (int64_t i = start; i > end; i += step) indices.push_back(i);
-  return x.index_select(axis, at::tensor(indices, at::TensorOptions(at::kLong)));
+  return x.index_select(axis, at::tensor(indices, at::TensorOptions(at::kLong)).to(x.device()));
 }
 
 }  // namespace
@@ -184,7 +184,9 @@ Kernel make_gather(const NodeView& node) {
     shape.insert(shape.end(), where.sizes().begin(), where.sizes().end());
     const auto rest = x.sizes().slice(static_cast<size_t>(axis) + 1);
     shape.insert(shape.end(), rest.begin(), rest.end());
-    frame.out(0, x.index_select(axis, at::tensor(flat, at::TensorOptions(at::kLong))).reshape(shape));
+    frame.out(
+        0,
+        x.index_select(axis, at::tensor(flat, at::TensorOptions(at::kLong)).to(x.device())).reshape(shape));
   };
 }
 
@@ -193,7 +195,7 @@ Kernel make_gather_elements(const NodeView& node) {
   return [given](Frame& frame) {
     const at::Tensor& x = frame.in(0);
     const int64_t axis = axis_of(given, x.dim()), size = x.size(axis);
-    const at::Tensor where = frame.in(1).to(at::kLong);
+    const at::Tensor where = frame.in(1).to(x.device(), at::kLong);
     frame.out(0, at::gather(x, axis, at::where(where < 0, where + size, where)));
   };
 }

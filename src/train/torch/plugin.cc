@@ -2,6 +2,7 @@
 // The border itself: catches everything, hands out the table of functions.
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 #include <dlfcn.h>
 #include <omp.h>
 #include <torch/csrc/api/include/torch/version.h>
@@ -55,6 +56,12 @@ std::string blas_name() {
   return "reference (slow; apt-get install libopenblas0-openmp)";
 }
 
+// How many cards torch can use.
+std::string cards() {
+  if (!at::globalContext().hasCUDA()) return at::detail::getCUDAHooks().hasCUDART() ? "0" : "none";
+  return std::to_string(at::detail::getCUDAHooks().getNumGPUs());
+}
+
 std::string& description() {
   static std::string text;
   return text;
@@ -71,7 +78,7 @@ const char* describe() {
   try {
     description() = "torch=" TORCH_VERSION "\nblas=" + blas_name() +
                     "\nonednn=" + (at::globalContext().hasMKLDNN() ? "yes" : "no") +
-                    "\nthreads=" + std::to_string(at::get_num_threads()) + "\n";
+                    "\nthreads=" + std::to_string(at::get_num_threads()) + "\ncards=" + cards() + "\n";
     return description().c_str();
   } catch (...) {
     return "torch=unknown\n";

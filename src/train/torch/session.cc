@@ -39,7 +39,12 @@ kvant_train_dtype dtype_of(at::ScalarType type) {
   }
 }
 
-at::Tensor import_labels(const int64_t* labels, int64_t count, int64_t classes) {
+at::Device device_of(const kvant_train_settings& settings) {
+  if (settings.device == 0) return at::kCPU;
+  return {at::kCUDA, static_cast<at::DeviceIndex>(settings.device - 1)};
+}
+
+at::Tensor import_labels(const int64_t* labels, int64_t count, int64_t classes, at::Device device) {
   for (int64_t i = 0; i < count; ++i) {
     if (labels[i] < 0 || labels[i] >= classes) {
       refuse("label " + std::to_string(labels[i]) + " does not fit the model, whose output has " +
@@ -48,13 +53,13 @@ at::Tensor import_labels(const int64_t* labels, int64_t count, int64_t classes) 
   }
   at::Tensor result = at::empty({count}, at::TensorOptions(at::kLong));
   std::memcpy(result.data_ptr<int64_t>(), labels, static_cast<size_t>(count) * sizeof(int64_t));
-  return result;
+  return device.is_cpu() ? result : result.to(device);
 }
 
 }  // namespace
 
 Session::Session(const kvant_train_graph& graph, const kvant_train_settings& settings)
-    : settings_(settings), executor_(graph, settings.channels_last != 0) {
+    : settings_(settings), executor_(graph, settings.channels_last != 0, device_of(settings)) {
   if (settings.training != 0) {
     optimizer_ = std::make_unique<Optimizer>(executor_, settings_);
   }
@@ -100,15 +105,15 @@ kvant_train_outcome Session::step(const kvant_train_batch& batch) {
   }
   at::Tensor teacher;
   if (batch.teacher != nullptr && settings_.distill_weight > 0) {
-    teacher = import_tensor(*batch.teacher);
+    teacher = import_tensor(*batch.teacher).to(executor_.device());
     if (teacher.sizes() != logits.sizes()) refuse("the teacher's output has another shape than the model's");
   }
   if (batch.labels == nullptr && !(teacher.defined() && settings_.distill_weight >= 1)) {
     refuse("a batch without labels needs a teacher");
   }
-  const at::Tensor labels = batch.labels == nullptr
-                                ? teacher.argmax(1)
-                                : import_labels(batch.labels, logits.size(0), logits.size(1));
+  const at::Tensor labels = batch.labels == nullptr ? teacher.argmax(1)
+                                                    : import_labels(batch.labels, logits.size(0),
+                                                                    logits.size(1), executor_.device());
   const at::Tensor loss = loss_of(logits, labels, teacher);
   loss.backward();
   optimizer_->step(batch.learning_rate, batch.step, batch.frozen_ranges != 0);
@@ -123,7 +128,7 @@ void Session::forward(const kvant_train_tensor* inputs, int32_t count, kvant_tra
   if (static_cast<size_t>(output_count) != outputs_.size())
     refuse("another number of outputs than the graph's");
   for (size_t i = 0; i < outputs_.size(); ++i) {
-    outputs_[i] = outputs_[i].contiguous();
+    outputs_[i] = outputs_[i].cpu().contiguous();
     const at::Tensor& t = outputs_[i];
     outputs[i] = {dtype_of(t.scalar_type()), static_cast<int32_t>(t.dim()), t.sizes().data(), t.data_ptr()};
   }
@@ -136,7 +141,10 @@ void Session::bench(const kvant_train_tensor* inputs, int32_t count, int32_t war
   for (int32_t i = 0; i < warmup; ++i) executor_.run(tensors, {});
   for (int32_t i = 0; i < iterations; ++i) {
     const auto begin = std::chrono::steady_clock::now();
-    executor_.run(tensors, {});
+    const std::vector<at::Tensor> outputs = executor_.run(tensors, {});
+    for (const at::Tensor& output : outputs) {  // a card is done when its results are here
+      if (!output.is_cpu()) output.cpu();
+    }
     milliseconds[i] =
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   }
@@ -155,7 +163,7 @@ kvant_train_state Session::state_at(int32_t index) const {
 
 void Session::state_read(int32_t index, float* data) {
   c10::AutoGradMode no_grad(false);
-  const at::Tensor tensor = tensor_of(state_.at(static_cast<size_t>(index))).contiguous();
+  const at::Tensor tensor = tensor_of(state_.at(static_cast<size_t>(index))).cpu().contiguous();
   std::memcpy(data, tensor.data_ptr<float>(), static_cast<size_t>(tensor.numel()) * sizeof(float));
 }
 

@@ -13,6 +13,7 @@
 #include "ir/qdq.h"
 #include "ir/text.h"
 #include "ops/ops.h"
+#include "train/plugin.h"
 #include "train/torch/bars_problem.h"
 
 namespace kvant::train {
@@ -57,6 +58,30 @@ TEST_F(TrainTest, LearnsFromScratch) {
     EXPECT_NE(graph.constant(graph.find_value("m1"))->data<float>()[0], 0.0f) << "running mean";
     EXPECT_GT(result.images_per_second(), 0);
   }
+}
+
+TEST_F(TrainTest, SaysWhyThereIsNoCard) {
+  const Plugin cpu_only{nullptr, {}, "1.13.0", "", "none"}, no_card{nullptr, {}, "2.11.0", "", "0"},
+      two{nullptr, {}, "2.11.0", "", "2"};
+  const auto refusal = [](const Plugin& plugin, int card) -> std::string {
+    try {
+      require_card(plugin, card);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_THAT(refusal(cpu_only, 0),
+              HasSubstr("LibTorch 1.13.0 of this build has no CUDA: train with --device cpu"));
+  EXPECT_THAT(refusal(no_card, 0), HasSubstr("LibTorch 2.11.0 sees no card on this machine"));
+  EXPECT_EQ(refusal(two, 2), "there is no cuda:2 for LibTorch 2.11.0: it sees 2 cards");
+  EXPECT_EQ(refusal(two, 1), "");
+  if (plugin().cards != "none") GTEST_SKIP() << "this LibTorch has CUDA";
+  ir::Graph graph = ir::parse(kNet);
+  MemorySource data = source(128, 1, 64, true);
+  TrainOptions options = quick();
+  options.card = 0;
+  EXPECT_THROW(train(graph, data, nullptr, options), Error);
 }
 
 TEST_F(TrainTest, FrozenStatisticsStay) {
