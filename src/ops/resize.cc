@@ -60,9 +60,10 @@ void resolve_scales(const std::vector<float>& scales, const std::vector<size_t>&
   }
 }
 
-// Exactly one of scales and sizes is not nullptr and not empty.
-std::vector<ResizeAxis> plan(const ir::Attributes& attributes, const Shape& x, const Tensor* scales,
-                             const Tensor* sizes) {
+}  // namespace
+
+std::vector<ResizeAxis> resize_axes(const ir::Attributes& attributes, const Shape& x, const Tensor* scales,
+                                    const Tensor* sizes) {
   const std::vector<size_t> chosen = resized_axes(attributes, x.size());
   const bool by_scale = scales != nullptr && scales->size() > 0,
              by_size = sizes != nullptr && sizes->size() > 0;
@@ -78,6 +79,8 @@ std::vector<ResizeAxis> plan(const ir::Attributes& attributes, const Shape& x, c
     resolve_sizes(attributes, sizes->to_ints(), chosen, axes);
   return axes;
 }
+
+namespace {
 
 // roi is [begin of each axis..., end of each axis...] in units of the axis' length.
 void set_roi(const ir::EvalArgs& args, std::vector<ResizeAxis>& axes) {
@@ -128,7 +131,7 @@ std::vector<Type> infer_resize(const ir::InferArgs& args) {
   const Tensor* sizes = args.has(kSizes) ? args.constants[kSizes] : nullptr;
   if ((scales == nullptr || scales->size() == 0) && (sizes == nullptr || sizes->size() == 0)) return {result};
   const bool keeps = args.attributes().text("keep_aspect_ratio_policy", "stretch") == "stretch";
-  const std::vector<ResizeAxis> axes = plan(args.attributes(), *x.shape, scales, sizes);
+  const std::vector<ResizeAxis> axes = resize_axes(args.attributes(), *x.shape, scales, sizes);
   const bool by_size = sizes != nullptr && sizes->size() > 0;
   const bool all_known =
       std::all_of(chosen.begin(), chosen.end(), [&](size_t d) { return (*x.shape)[d] != kUnknownDim; });
@@ -144,8 +147,8 @@ std::vector<Tensor> evaluate_resize(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
   const ResizeRules rules = parse_resize_rules(args.attributes());
   std::vector<ResizeAxis> axes =
-      plan(args.attributes(), x.shape(), args.has(kScales) ? &args.in(kScales) : nullptr,
-           args.has(kSizes) ? &args.in(kSizes) : nullptr);
+      resize_axes(args.attributes(), x.shape(), args.has(kScales) ? &args.in(kScales) : nullptr,
+                  args.has(kSizes) ? &args.in(kSizes) : nullptr);
   if (rules.coordinates == CoordinateMode::TfCropAndResize) set_roi(args, axes);
   Shape shape;
   for (const ResizeAxis& axis : axes) shape.push_back(axis.output);

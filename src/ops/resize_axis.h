@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ir/attributes.h"
+#include "tensor/tensor.h"
 
 namespace kvant::ops {
 
@@ -46,5 +47,10 @@ struct ResizeTap {
   bool outside = false;
 };
 std::vector<ResizeTap> resize_taps(const ResizeRules& rules, const ResizeAxis& axis);
+
+// All axes of a Resize of a tensor of shape `x`. Exactly one of scales and sizes is given (neither nullptr
+// nor empty); fails otherwise, and on what the node cannot mean.
+std::vector<ResizeAxis> resize_axes(const ir::Attributes& attributes, const Shape& x, const Tensor* scales,
+                                    const Tensor* sizes);
 
 }  // namespace kvant::ops

@@ -5,7 +5,6 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <set>
 
 #include "backends/backends.h"
 #include "conformance/float_networks.h"
@@ -146,16 +145,12 @@ TEST_P(Conformance, IntegerNetworksGiveTheLoweredGraphsBits) {
   }
 }
 
-// What the card has no kernel for.
-const std::set<std::string> kLeftToTheHost = {"ReduceMean"};
-
 // The reference is for what no other backend has a kernel for; these networks never need it.
 TEST_P(Conformance, RunsOnTheFirstBackend) {
   const Plan plan = build(typed(GetParam().text), ops::standard(), chosen_,
                           {.threads = GetParam().threads, .mode = GetParam().mode});
   for (const PlanStep& step : plan.steps) {
     const ir::Node& node = plan.graph.node(step.node);
-    if (GetParam().backends[0] == "cuda" && kLeftToTheHost.contains(node.op)) continue;
     EXPECT_EQ(step.fallback, "") << node.op << " '" << node.name << "'";
     EXPECT_TRUE(step.backend == kView || step.backend == GetParam().backends[0])
         << node.op << " '" << node.name << "'";

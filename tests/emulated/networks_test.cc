@@ -3,19 +3,9 @@
 // interpreter gives for the lowered graph, and the plan as it stands in golden/ (KVANT_UPDATE_GOLDEN=1 writes
 // it anew).
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <cstdlib>
-
-#include "api/calibration_runner.h"
 #include "backends/backends.h"
-#include "base/file.h"
-#include "base/random.h"
-#include "engine/engine.h"
+#include "emulated/quantized_network.h"
 #include "ir/interpreter.h"
-#include "ops/ops.h"
-#include "quant/quantize.h"
-#include "zoo/zoo.h"
 
 namespace kvant {
 namespace {
@@ -25,24 +15,6 @@ struct Subject {
   int64_t side;
 };
 
-Tensor noise(const Shape& shape, uint64_t seed) {
-  Tensor x(DType::Float32, shape);
-  Random random(seed);
-  for (float& value : x.mutable_data<float>()) value = random.normal();
-  return x;
-}
-
-ir::Graph quantized(const Subject& subject) {
-  const Shape input{3, subject.side, subject.side};
-  ir::Graph model = zoo::create(subject.network, {.classes = 10, .input = input});
-  std::vector<std::vector<Tensor>> batches = {{noise({2, input[0], input[1], input[2]}, 1)}};
-  quant::QuantizeOptions options;
-  options.adjust = {};
-  return quant::quantize(std::move(model), ops::standard(), quant::batches_of(std::move(batches)),
-                         api::calibration_runners(1), options)
-      .graph;
-}
-
 // One line a step, without sizes of files: what runs where.
 std::string text_of(const engine::Plan& plan) {
   std::string text;
@@ -50,34 +22,23 @@ std::string text_of(const engine::Plan& plan) {
   text += fmt::format("arena {}\n", plan.arena_bytes);
   for (const engine::PlanStep& step : plan.steps) {
     const ir::Node& node = plan.graph.node(step.node);
-    text += fmt::format("{} {} {}", node.op, node.name, step.backend);
-    if (!step.tactic.empty()) text += ":" + step.tactic;
-    const Shape& shape = *plan.graph.value(node.outputs[0]).type.shape;
-    text += fmt::format(" -> {}[{}]", name(plan.graph.value(node.outputs[0]).type.dtype), to_string(shape));
+    text += fmt::format("{} {} {} -> {}", node.op, node.name, runner_of(step), result_of(plan, step));
     if (!step.fallback.empty()) text += " (" + step.fallback + ")";
     text += '\n';
   }
   return text;
 }
 
-void compare_with_golden(const std::string& network, const std::string& text) {
-  const auto path = std::filesystem::path(KVANT_SOURCE_DIR) / "tests/emulated/golden" / (network + ".txt");
-  if (std::getenv("KVANT_UPDATE_GOLDEN") != nullptr) {
-    std::filesystem::create_directories(path.parent_path());
-    write_text(path, text);
-  }
-  EXPECT_EQ(read_text(path), text) << "set KVANT_UPDATE_GOLDEN=1 if the plan is meant to change";
-}
-
 class EmulatedNetwork : public testing::TestWithParam<Subject> {};
 
 TEST_P(EmulatedNetwork, GivesTheInterpretersBits) {
-  const ir::Graph model = quantized(GetParam());
+  const ir::Graph model = quantized_network(GetParam().network, GetParam().side, 10, 2);
   const backends::DeviceBackends device("emulated-cuda");
   const engine::BuildOptions options{.batch = 1, .threads = 1};
   const engine::Plan plan = engine::build(model, ops::standard(), device.list(), options);
   compare_with_golden(GetParam().network, text_of(plan));
   const std::vector<Tensor> inputs = {noise({1, 3, GetParam().side, GetParam().side}, 7)};
+  // Without the fusions that only a card gains from.
   const ir::Graph lowered = engine::lower(model, ops::standard(), options);
   const std::vector<Tensor> expected = ir::evaluate(lowered, ops::standard(), inputs);
   engine::Engine engine(plan, device.list());

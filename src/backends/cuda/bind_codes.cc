@@ -1,19 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // QAdd, QMul, QLut, QuantizeLinear and DequantizeLinear: element by element over codes.
-#include "backends/cuda/binding.h"
-#include "backends/cuda/kernels/elementwise/elementwise.h"
+#include "backends/cuda/parts.h"
 #include "tensor/quantize.h"
 
 namespace kvant::backends::cuda {
-namespace {
-
-struct CodePair {
-  CodePairDesc desc;
-  int64_t count = 0;
-  bool per_channel = false;  // b is [n,1,1,c]
-  int64_t n = 1, pixels = 1, c = 1;
-};
-
 CodePair describe_pair(const engine::NodeView& view, const Operands& operands) {
   require(view, view.outputs.size() == 1 && view.node.inputs.size() == 2, "two operands and one result");
   const bool add = view.node.op == "QAdd";
@@ -39,6 +29,8 @@ CodePair describe_pair(const engine::NodeView& view, const Operands& operands) {
   }
   return pair;
 }
+
+namespace {
 
 std::vector<std::string> pair_tactics(const engine::NodeView& view, int, std::string&) {
   describe_pair(view, Operands(view));

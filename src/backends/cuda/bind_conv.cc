@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // QConv and QGemm. Packed constants: the kernel's own blob, and the weights' shape (i64) so that nothing
 // about the packed-away inputs has to be known at load.
-#include "backends/cuda/binding.h"
-#include "backends/cuda/kernels/conv/conv.h"
+#include "backends/cuda/parts.h"
 
 namespace kvant::backends::cuda {
 namespace {
@@ -53,6 +52,8 @@ ConvShape product_shape(const engine::NodeView& view, const Shape& weight) {
   return s;
 }
 
+}  // namespace
+
 ConvDesc describe_conv(const engine::NodeView& view, const Shape& weight) {
   ConvDesc desc;
   desc.shape = view.node.op == "QGemm" ? product_shape(view, weight) : window_shape(view, weight);
@@ -66,11 +67,15 @@ ConvDesc describe_conv(const engine::NodeView& view, const Shape& weight) {
   return desc;
 }
 
+namespace {
+
 const Tensor& constant_of(const engine::NodeView& view, size_t i, std::string_view what) {
   require(view, i < view.constants.size() && view.constants[i] != nullptr,
           fmt::format("{} is not constant", what));
   return *view.constants[i];
 }
+
+}  // namespace
 
 // The constants, checked against each other.
 ConvDesc describe_constants(const engine::NodeView& view) {
@@ -91,6 +96,8 @@ ConvDesc describe_constants(const engine::NodeView& view) {
   }
   return desc;
 }
+
+namespace {
 
 std::vector<std::string> conv_tactics_of(const engine::NodeView& view, int sm, std::string& why) {
   return conv_tactics(describe_constants(view), sm, why);

@@ -79,19 +79,21 @@ std::unique_ptr<engine::Step> one_load(const engine::NodeView& view, std::string
                      [d](const Places& p, const auto& launch) { launch(copy_launch(d, p.in(0), p.out())); });
 }
 
-// ---- Concat: a copy for each input.
+// ---- Concat: the rows of up to eight inputs a launch.
 
-struct Part {
-  CopyDesc copy;
-  int64_t offset;  // of y, in bytes
+struct Joining {
+  JoinDesc desc;
+  std::vector<size_t> inputs;  // of the node, in order
 };
 
-std::vector<Part> describe_concat(const engine::NodeView& view, const Operands& operands) {
+std::vector<Joining> describe_concat(const engine::NodeView& view, const Operands& operands) {
   const Shape& y = output_shape(view);
   const DType dtype = view.outputs.at(0).dtype;
   const auto axis = static_cast<size_t>(normalize_axis(view.node.attributes.integer("axis", 0), y.size()));
-  const std::vector<int64_t> y_stride = strides_of(y);
-  std::vector<Part> parts;
+  const auto middle = y.begin() + static_cast<std::ptrdiff_t>(axis);
+  const int64_t rows = element_count(Shape(y.begin(), middle));
+  const int64_t element = element_count(Shape(middle + 1, y.end())) * static_cast<int64_t>(size_of(dtype));
+  std::vector<Joining> joinings;
   int64_t along = 0;
   for (size_t i = 0; i < view.node.inputs.size(); ++i) {
     const Shape& x = operands.shape(i);
@@ -100,12 +102,20 @@ std::vector<Part> describe_concat(const engine::NodeView& view, const Operands& 
     Shape expected = y;
     expected[axis] = x[axis];
     require(view, x == expected, fmt::format("input {} is [{}], y is [{}]", i, to_string(x), to_string(y)));
-    const CopyDesc copy = copy_of(view, dtype, x, strides_of(x), y_stride);
-    parts.push_back({copy, along * y_stride[axis] * copy.element_bytes});
+    const int64_t begin = along * element;
     along += x[axis];
+    if (element_count(x) == 0) continue;
+    if (joinings.empty() || joinings.back().desc.parts == JoinDesc::kMaxParts) {
+      Joining next;
+      next.desc.rows = rows, next.desc.y_width = y[axis] * element, next.desc.offset = begin;
+      joinings.push_back(next);
+    }
+    Joining& last = joinings.back();
+    last.desc.width[static_cast<size_t>(last.desc.parts++)] = x[axis] * element;
+    last.inputs.push_back(i);
   }
   require(view, along == y[axis], "the inputs do not add up to y");
-  return parts;
+  return joinings;
 }
 
 std::vector<std::string> concat_tactics(const engine::NodeView& view, int, std::string&) {
@@ -117,13 +127,12 @@ std::unique_ptr<engine::Step> concat_load(const engine::NodeView& view, std::str
                                           std::vector<Tensor> packed) {
   require(view, tactic == kPlain, fmt::format("unknown tactic '{}'", tactic));
   Operands operands(view, std::move(packed));
-  const std::vector<Part> parts = describe_concat(view, operands);
-  return launch_step(operands.take(), [parts](const Places& p, const auto& launch) {
-    for (size_t i = 0; i < parts.size(); ++i) {
-      const CopyDesc& copy = parts[i].copy;
-      int64_t count = 1;
-      for (int32_t axis = 0; axis < copy.rank; ++axis) count *= copy.shape[static_cast<size_t>(axis)];
-      if (count > 0) launch(copy_launch(copy, p.in(i), p.out() + parts[i].offset));
+  const std::vector<Joining> joinings = describe_concat(view, operands);
+  return launch_step(operands.take(), [joinings](const Places& p, const auto& launch) {
+    for (const Joining& joining : joinings) {
+      std::array<const void*, JoinDesc::kMaxParts> parts{};
+      for (size_t i = 0; i < joining.inputs.size(); ++i) parts[i] = p.in(joining.inputs[i]);
+      launch(join_launch(joining.desc, parts, p.out()));
     }
   });
 }

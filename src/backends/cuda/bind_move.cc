@@ -114,7 +114,7 @@ Binding bind_gather_elements() { return moved("GatherElements"); }
 Binding bind_gather_nd() { return moved("GatherND"); }
 Binding bind_expand() { return moved("Expand"); }
 Binding bind_tile() { return moved("Tile"); }
-Binding bind_resize() { return moved("Resize"); }
+Binding bind_nearest_resize() { return moved("Resize"); }  // bind_resize.cc has the rest
 Binding bind_depth_to_space() { return moved("DepthToSpace"); }
 Binding bind_space_to_depth() { return moved("SpaceToDepth"); }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pools over channels-last tensors.
-#include "backends/cuda/binding.h"
-#include "backends/cuda/kernels/pool/pool.h"
+#include "backends/cuda/parts.h"
 
 namespace kvant::backends::cuda {
 namespace {
@@ -22,6 +21,8 @@ void read_window(const engine::NodeView& view, PoolShape& s) {
   s.dilation_h = dilation[0], s.dilation_w = dilation[1];
   s.top = pads[0], s.left = pads[1], s.bottom = pads[2], s.right = pads[3];
 }
+
+}  // namespace
 
 PoolDesc describe_pool(const engine::NodeView& view) {
   const Shape &x = input_shape(view, 0), &y = output_shape(view);
@@ -53,6 +54,8 @@ PoolDesc describe_pool(const engine::NodeView& view) {
   }
   return d;
 }
+
+namespace {
 
 std::vector<std::string> pool_tactics(const engine::NodeView& view, int, std::string&) {
   describe_pool(view);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Softmax and LayerNormalization over the last axes, and their forms with codes as the result.
+// Softmax over any axis and LayerNormalization over the last ones, and their forms with codes as the result.
 #include "backends/cuda/binding.h"
 #include "backends/cuda/kernels/rows/rows.h"
 
@@ -9,6 +9,7 @@ namespace {
 struct RowsDesc {
   bool normalizes = false;
   LayerNormDesc norm;  // rows, columns and result of both
+  int64_t inner = 1;   // elements from one of a row to the next
 };
 
 RowsDesc describe_rows(const engine::NodeView& view, const Operands& operands) {
@@ -22,9 +23,8 @@ RowsDesc describe_rows(const engine::NodeView& view, const Operands& operands) {
   for (size_t i = 1; i < view.node.outputs.size(); ++i)
     require(view, view.node.outputs[i] == ir::kNone, "means and deviations are left to the host");
   const auto axis = static_cast<std::ptrdiff_t>(normalize_axis(attributes.integer("axis", -1), x.size()));
-  require(view, d.normalizes || element_count(Shape(x.begin() + axis + 1, x.end())) == 1,
-          "the axis is not the last one");
-  d.norm.columns = element_count(Shape(x.begin() + axis, x.end()));
+  d.inner = d.normalizes ? 1 : element_count(Shape(x.begin() + axis + 1, x.end()));
+  d.norm.columns = element_count(Shape(x.begin() + axis, x.end())) / d.inner;
   d.norm.rows = element_count(x) / d.norm.columns;
   RowOutput& out = d.norm.out;
   out.output = code_of(view, view.outputs.at(0).dtype);
@@ -57,7 +57,7 @@ std::unique_ptr<engine::Step> rows_load(const engine::NodeView& view, std::strin
     if (d.normalizes) {
       launch(layer_norm_launch(d.norm, p.in(0), p.in(1), p.in(2), p.out()));
     } else {
-      launch(softmax_launch(d.norm.out, d.norm.rows, d.norm.columns, p.in(0), p.out()));
+      launch(softmax_launch(d.norm.out, d.norm.rows, d.norm.columns, d.inner, p.in(0), p.out()));
     }
   });
 }

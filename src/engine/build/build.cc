@@ -9,6 +9,7 @@
 #include "base/thread_pool.h"
 #include "engine/build/memory_plan.h"
 #include "engine/build/tune.h"
+#include "engine/passes/fuse_squeeze_excite.h"
 #include "engine/run/executor.h"
 #include "ir/infer.h"
 #include "ir/verify.h"
@@ -110,26 +111,38 @@ void drop_packed_constants(ir::Graph& graph) {
   graph.erase_dead();
 }
 
-}  // namespace
-
-ir::Graph lower(ir::Graph graph, const ir::OpTable& ops, const BuildOptions& options,
-                std::vector<ir::PassRecord>* records) {
+// What `first` has kernels for decides about fusions that others gain nothing from; nullptr: none are made.
+ir::Graph lower_for(const Backend* first, ir::Graph graph, const ir::OpTable& ops,
+                    const BuildOptions& options, std::vector<ir::PassRecord>* records) {
   bind(graph, ops, options);
   ir::fold_constants(graph, ops);
   ir::verify_qdq(graph);
   const int outputs = static_cast<int>(graph.outputs().size());
   keep_watched(graph, options.watch);
-  const std::vector<ir::Pass> passes = default_pipeline({.mode = options.mode, .model_outputs = outputs});
+  std::vector<ir::Pass> passes = default_pipeline({.mode = options.mode, .model_outputs = outputs});
+  const auto has_kernel = [&](const NodeView& view) {
+    std::string why;
+    return first != nullptr && !first->tactics(view, why).empty();
+  };
+  passes.insert(passes.end() - 1, fuse_squeeze_excite(has_kernel));  // the last one tidies the probes up
   auto done = ir::run_passes(graph, ops, passes, {.skip = options.skip, .check = options.check});
   if (records != nullptr) *records = std::move(done);
   return graph;
+}
+
+}  // namespace
+
+ir::Graph lower(ir::Graph graph, const ir::OpTable& ops, const BuildOptions& options,
+                std::vector<ir::PassRecord>* records) {
+  return lower_for(nullptr, std::move(graph), ops, options, records);
 }
 
 Plan build(ir::Graph graph, const ir::OpTable& ops, std::span<const Backend* const> backends,
            const BuildOptions& options) {
   Progress& progress = options.progress != nullptr ? *options.progress : silent_progress();
   Plan plan;
-  plan.graph = lower(std::move(graph), ops, options);
+  plan.graph =
+      lower_for(backends.empty() ? nullptr : backends.front(), std::move(graph), ops, options, nullptr);
   plan.input_count = plan.graph.inputs().size();
   plan.threads = options.threads > 0 ? options.threads : available_cores();
   plan.info["mode"] = options.mode == Mode::Integer ? "integer" : "simulate";

@@ -144,6 +144,8 @@ TEST(CompiledKernels, TheInstructionsThatAreTheirPoint) {
   EXPECT_THAT(cluster, HasSubstr("barrier.cluster.arrive"));
   EXPECT_THAT(cluster, HasSubstr("mapa.shared::cluster"));
   EXPECT_THAT(cluster, HasSubstr("ld.shared::cluster.v4"));
+  EXPECT_THAT(ptx_of("excite_cluster", 90), HasSubstr("ld.shared::cluster.v4"));
+  EXPECT_THAT(ptx_of("excite_cluster", 90), HasSubstr("dp4a"));
 }
 
 TEST(CompiledKernels, WarpgroupsMultiplyWhatTensorCopiesBring) {

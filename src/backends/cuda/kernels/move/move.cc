@@ -98,6 +98,30 @@ Launch copy_launch(const CopyDesc& desc, const void* x, void* y) {
   return launch_over("copy_" + std::to_string(d.element_bytes), p.count, kThreads, p);
 }
 
+Launch join_launch(const JoinDesc& desc, const std::array<const void*, JoinDesc::kMaxParts>& parts, void* y) {
+  KVANT_CHECK(desc.parts >= 1 && desc.parts <= JoinDesc::kMaxParts, "parts of a tensor");
+  const auto count = static_cast<size_t>(desc.parts);
+  const auto joins = [&](int64_t unit) {
+    bool fits = desc.y_width % unit == 0 && desc.offset % unit == 0 &&
+                lies_at_multiples_of(static_cast<size_t>(unit), {y});
+    for (size_t i = 0; i < count; ++i)
+      fits = fits && desc.width[i] % unit == 0 && lies_at_multiples_of(static_cast<size_t>(unit), {parts[i]});
+    return fits;
+  };
+  const int64_t unit = joins(16) ? 16 : joins(4) ? 4 : 1;
+  JoinParams p{};
+  p.parts = desc.parts;
+  p.y_width = desc.y_width / unit, p.offset = desc.offset / unit;
+  for (size_t i = 0; i < count; ++i) {
+    p.part[i] = static_cast<const uint8_t*>(parts[i]);
+    p.begin[i] = p.row_units, p.width[i] = desc.width[i] / unit;
+    p.row_units += p.width[i];
+  }
+  p.count = desc.rows * p.row_units;
+  p.y = static_cast<uint8_t*>(y);
+  return launch_over("join_" + std::to_string(unit), p.count, kThreads, p);
+}
+
 Launch fill_launch(int32_t element_bytes, uint64_t bits, int64_t count, void* y) {
   return launch_over("fill", count, kThreads,
                      FillParams{element_bytes, bits, count, static_cast<uint8_t*>(y)});

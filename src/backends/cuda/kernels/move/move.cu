@@ -79,6 +79,27 @@ KVANT_DEVICE uint64_t load_bits(const uint8_t* x, int64_t at, int element_bytes)
   }
 }
 
+template <class T>
+KVANT_DEVICE void join_parts(const JoinParams& p) {
+  const int64_t item = item_of_thread();
+  wait_for_previous();
+  let_next_start();
+  if (item >= p.count) return;
+  const int64_t row = item / p.row_units, column = item - row * p.row_units;
+  const uint8_t* part = nullptr;
+  int64_t begin = 0, width = 0;
+  KVANT_UNROLL
+  for (int i = 0; i < JoinDesc::kMaxParts; ++i) {
+    if (i >= p.parts || column < p.begin[i]) continue;
+    part = p.part[i];
+    begin = p.begin[i];
+    width = p.width[i];
+  }
+  constexpr auto kBytes = static_cast<int64_t>(sizeof(T));
+  store(p.y + (row * p.y_width + p.offset + column) * kBytes,
+        load<T>(part + (row * width + column - begin) * kBytes));
+}
+
 KVANT_DEVICE void fill(const FillParams& p) {
   const int64_t item = item_of_thread();
   wait_for_previous();
@@ -108,6 +129,9 @@ KVANT_KERNEL(copy_8, 256, 1, CopyParams, device::copy_elements<uint64_t>)
 KVANT_KERNEL(copy_16, 256, 1, CopyParams, device::copy_elements<device::Vector16>)
 KVANT_KERNEL(flip_1, 256, 1, FlipParams, device::flip_tiles<uint8_t>)
 KVANT_KERNEL(flip_4, 256, 1, FlipParams, device::flip_tiles<uint32_t>)
+KVANT_KERNEL(join_1, 256, 1, JoinParams, device::join_parts<uint8_t>)
+KVANT_KERNEL(join_4, 256, 1, JoinParams, device::join_parts<uint32_t>)
+KVANT_KERNEL(join_16, 256, 1, JoinParams, device::join_parts<device::Vector16>)
 KVANT_KERNEL(fill, 256, 1, FillParams, device::fill)
 KVANT_KERNEL(gather, 256, 1, GatherParams, device::gather)
 

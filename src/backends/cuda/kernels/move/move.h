@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels that move data without changing it: Transpose, Concat (a copy for each input), Slice, Split, Pad
+// Kernels that move data without changing it: Transpose, Concat, Slice, Split, Pad
 // (fill, then copy), Expand, Tile, DepthToSpace, SpaceToDepth as copies between strided views; Gather;
 // Resize.
 #pragma once
@@ -23,6 +23,15 @@ Launch copy_launch(const CopyDesc& desc, const void* x, void* y);
 
 // Every element of y is the given one (its bytes in the low bytes of `bits`).
 Launch fill_launch(int32_t element_bytes, uint64_t bits, int64_t count, void* y);
+
+// Parts one behind the other: row r of y, from `offset` on, is row r of each part. Widths are in bytes.
+struct JoinDesc {
+  static constexpr int kMaxParts = 8;
+  int32_t parts = 0;
+  int64_t rows = 1, y_width = 0, offset = 0;
+  std::array<int64_t, kMaxParts> width{};
+};
+Launch join_launch(const JoinDesc& desc, const std::array<const void*, JoinDesc::kMaxParts>& parts, void* y);
 
 // y[o,i,:] = x[o,index[i],:], negative indices count from the end; x is [outer,extent,inner]. Indices are i32
 // or i64 and were checked to be within [-extent, extent).

@@ -28,6 +28,16 @@ struct FlipParams {
   uint8_t* y;
 };
 
+// Widths, begins and the offset count units that the kernel's elements are.
+struct JoinParams {
+  int32_t parts;
+  int64_t count, row_units;  // of all parts together
+  int64_t y_width, offset;
+  std::array<int64_t, JoinDesc::kMaxParts> begin, width;
+  std::array<const uint8_t*, JoinDesc::kMaxParts> part;
+  uint8_t* y;
+};
+
 struct GatherParams {
   GatherDesc desc;
   const uint8_t* x;

@@ -85,10 +85,11 @@ TEST(CudaRows, SoftmaxToFloatsAndCodes) {
   for (const int64_t columns : {1, 31, 197, 300}) {
     const Tensor x = random_reals({7, columns}, random, -6, 6);
     Tensor y(DType::Float32, x.shape()), codes(DType::UInt8, x.shape());
-    emulate(softmax_launch({}, 7, columns, x.raw(), y.mutable_raw()));
+    emulate(softmax_launch({}, 7, columns, 1, x.raw(), y.mutable_raw()));
     expect_close(y, ops::run_op("Softmax", {x}));
     const RowOutput out{Code::U8, 1.0f / 255, {0, 0, 255}};
-    emulate(softmax_launch(out, 7, columns, x.raw(), codes.mutable_raw()), {emulator::Copies::Lazy, true, 2});
+    emulate(softmax_launch(out, 7, columns, 1, x.raw(), codes.mutable_raw()),
+            {emulator::Copies::Lazy, true, 2});
     EXPECT_EQ(codes, ops::run_op("QSoftmax", {x}, {{"y_scale", out.scale}, {"output", std::string("u8")}}));
   }
 }

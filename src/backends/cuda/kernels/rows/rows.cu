@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Softmax and layer normalization: a warp has a row. Sums are in double, as the operators' are, so the float
-// that is rounded to a code is the definition's.
+// Softmax and layer normalization: a warp has a row; where its elements lie apart, a thread has it. Sums are
+// in double, as the operators' are, so the float that is rounded to a code is the definition's.
 #include "backends/cuda/kernels/epilogue.cuh"
 #include "backends/cuda/kernels/rows/rows_params.h"
 
@@ -53,6 +53,28 @@ KVANT_DEVICE void softmax(const RowsParams& p) {
   }
 }
 
+// Neighbouring threads have rows whose elements are neighbours in memory.
+KVANT_DEVICE void softmax_across(const RowsParams& p) {
+  const int64_t row = static_cast<int64_t>(block_x()) * block_threads() + thread_index();
+  wait_for_previous();
+  let_next_start();
+  if (row >= p.rows) return;
+  const int64_t first = row / p.inner * p.columns * p.inner + row % p.inner;
+  float largest = -__builtin_inff();
+  for (int64_t i = 0; i < p.columns; ++i) {
+    const float x = p.x[first + i * p.inner];
+    largest = x > largest ? x : largest;
+  }
+  double sum = 0;
+  for (int64_t i = 0; i < p.columns; ++i)
+    sum += exp(static_cast<double>(p.x[first + i * p.inner]) - static_cast<double>(largest));
+  for (int64_t i = 0; i < p.columns; ++i) {
+    const int64_t at = first + i * p.inner;
+    const double value = exp(static_cast<double>(p.x[at]) - static_cast<double>(largest)) / sum;
+    store_row_element(p, at, static_cast<float>(value));
+  }
+}
+
 KVANT_DEVICE void layer_norm(const RowsParams& p) {
   const int64_t row = static_cast<int64_t>(block_x()) * kRowWarps + thread_index() / 32;
   const int lane = thread_index() % 32;
@@ -79,6 +101,7 @@ KVANT_DEVICE void layer_norm(const RowsParams& p) {
 }  // namespace device
 
 KVANT_KERNEL(rows_softmax, 128, 1, RowsParams, device::softmax)
+KVANT_KERNEL(rows_softmax_across, 128, 1, RowsParams, device::softmax_across)
 KVANT_KERNEL(rows_layer_norm, 128, 1, RowsParams, device::layer_norm)
 
 }  // namespace kvant::backends::cuda

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Softmax and layer normalization over rows of floats, to floats or (the Q behind them taken in) to codes.
-// Computed in double as the operators are, so that codes are the definition's.
+// Softmax over any axis and layer normalization over rows of floats, to floats or (the Q behind them taken
+// in) to codes. Computed in double as the operators are, so that codes are the definition's.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,9 @@ struct RowOutput {
   CodeRange out;
 };
 
-Launch softmax_launch(const RowOutput& out, int64_t rows, int64_t columns, const void* x, void* y);
+// Rows of `columns` elements that stand `inner` elements apart: x is [rows / inner, columns, inner].
+Launch softmax_launch(const RowOutput& out, int64_t rows, int64_t columns, int64_t inner, const void* x,
+                      void* y);
 
 struct LayerNormDesc {
   float epsilon = 1e-5f;

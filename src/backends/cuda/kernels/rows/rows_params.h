@@ -14,6 +14,7 @@ struct RowsParams {
   const float* gain;
   const float* bias;
   uint8_t* y;
+  int64_t inner;  // elements from one of a row to the next
 };
 
 }  // namespace kvant::backends::cuda
