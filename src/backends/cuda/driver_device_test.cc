@@ -46,7 +46,10 @@ class DriverDevices : public testing::Test {
     fake.kernels = {{"sum", &kSum}};
   }
   ~DriverDevices() override {
-    if (given_up_) return;
+    if (given_up_) {
+      fake.give_back();
+      return;
+    }
     EXPECT_EQ(fake.contexts, 0);
     EXPECT_EQ(fake.streams, 0);
     EXPECT_EQ(fake.events, 0);

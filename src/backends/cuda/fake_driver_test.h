@@ -41,6 +41,12 @@ struct FakeState {
   std::vector<std::function<void()>> queued, captured;
   std::vector<std::vector<std::function<void()>>> recordings;
 
+  // What a card that was given up never got back.
+  void give_back() {
+    for (const auto& [at, bytes] : blocks) ::operator delete(reinterpret_cast<void*>(at));
+    for (void* block : host_blocks) ::operator delete(block);
+    blocks.clear(), host_blocks.clear();
+  }
   size_t used() const {
     size_t sum = 0;
     for (const auto& [at, bytes] : blocks) sum += bytes;

@@ -56,6 +56,14 @@ enum class Planted {
   NoLastRowTest,
 };
 
+// int32 that wraps, as the tensor cores' sums do.
+KVANT_DEVICE int wrapped_sum(int a, int b) {
+  return static_cast<int>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));
+}
+KVANT_DEVICE Vector16 wrapped_sum(const Vector16& a, const Vector16& b) {
+  return {wrapped_sum(a.x, b.x), wrapped_sum(a.y, b.y), wrapped_sum(a.z, b.z), wrapped_sum(a.w, b.w)};
+}
+
 // Where 16-byte chunk `chunk` of row `row` lies in a tile, so that ldmatrix reads without bank conflicts.
 template <int kInner, Planted kPlanted>
 KVANT_DEVICE int swizzled(int row, int chunk) {
@@ -149,8 +157,7 @@ KVANT_DEVICE void finish_tile(const ConvParams& p, int* sums, int64_t first_row,
         Vector16 total = load<Vector16>(at);
         KVANT_UNROLL
         for (int k = 1; k < T::kWarpsK; ++k) {
-          const Vector16 part = load<Vector16>(at + k * kSlice);
-          total.x += part.x, total.y += part.y, total.z += part.z, total.w += part.w;
+          total = wrapped_sum(total, load<Vector16>(at + k * kSlice));
         }
         store(at, total);
       }
@@ -168,14 +175,12 @@ KVANT_DEVICE void finish_tile(const ConvParams& p, int* sums, int64_t first_row,
       if constexpr (T::kCluster > 1) {
         KVANT_UNROLL
         for (unsigned rank = 0; rank < T::kCluster; ++rank) {
-          const Vector16 part = load_peer(at, rank);
-          total.x += part.x, total.y += part.y, total.z += part.z, total.w += part.w;
+          total = wrapped_sum(total, load_peer(at, rank));
         }
       } else {
         KVANT_UNROLL
         for (int k = 0; k < T::kWarpsK; ++k) {
-          const Vector16 part = load<Vector16>(at + k * kSlice);
-          total.x += part.x, total.y += part.y, total.z += part.z, total.w += part.w;
+          total = wrapped_sum(total, load<Vector16>(at + k * kSlice));
         }
       }
       const int four[4] = {total.x, total.y, total.z, total.w};
