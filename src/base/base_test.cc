@@ -10,6 +10,7 @@
 #include <numeric>
 #include <vector>
 
+#include "base/cpu.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
@@ -146,6 +147,26 @@ TEST(RandomTest, IsTheSameEverywhere) {
   }
   EXPECT_NEAR(sum / 20000, 0, 0.03);
   EXPECT_NEAR(squares / 20000, 1, 0.05);
+}
+
+TEST(CpuTest, TacticsNameTheirInstructionSet) {
+  EXPECT_EQ(isa_in("qconv_u8s8_7x64_avx512vnni"), Isa::Avx512vnni);
+  EXPECT_EQ(isa_in("qconv_u8s8_6x16_avxvnni"), Isa::AvxVnni);
+  EXPECT_EQ(isa_in("qmatmul_avx2"), Isa::Avx2);
+  EXPECT_EQ(isa_in("qconv_u8s8_amx"), Isa::Amx);
+  EXPECT_EQ(isa_in("max_pool_plain"), Isa::None);
+}
+
+TEST(CpuTest, SetsAreOfferedUpToTheBest) {
+  EXPECT_TRUE(supports(Isa::None));
+  EXPECT_TRUE(supports(best_isa()));
+  for (const Isa isa : kAllIsas) {
+    EXPECT_TRUE(isa <= best_isa() || !supports(isa)) << name(isa);
+    EXPECT_TRUE(isa == Isa::AvxVnni || isa > best_isa() || supports(isa)) << name(isa);
+    EXPECT_EQ(isa_in(name(isa)), isa);
+  }
+  EXPECT_TRUE(worth_offering(best_isa()));
+  EXPECT_FALSE(worth_offering(Isa::AvxVnni) && supports(Isa::Avx512vnni));
 }
 
 TEST(InterruptTest, ThrowsAtTheNextSafePoint) {

@@ -266,6 +266,7 @@ Command bench() {
            {.name = "seconds", .value = "S", .help = "end the timed runs after so long (at least 5 runs)"},
            {.name = "tune", .value = "", .help = "time the candidates of each layer first, for ONNX files"},
            {.name = "shape", .value = "SHAPE", .help = "for 'kernels': HxWxC:K:KHxKW[:STRIDE[:PAD[:GROUP]]]"},
+           {.name = "activation", .value = "NAME", .help = "for 'kernels': what stands behind the sums"},
            {.name = "profile", .value = "", .help = "time of each layer"},
            no_spin_flag(),
            {.name = "runner",

@@ -57,6 +57,23 @@ ConvShape shape_of(const std::string& text) {
   return s;
 }
 
+// Codes of the activation's values, as a scale of a fiftieth has them.
+void add_activation(const std::string& text, backends::cpu::Epilogue& epilogue) {
+  const auto activation = activation_named(text);
+  if (!activation) {
+    throw UsageError(fmt::format(
+        "--activation '{}' is not one of the engine's: Relu, LeakyRelu, HardSwish, HardSigmoid, Silu, Gelu, "
+        "Sigmoid, Tanh, Elu, Softplus, Mish",
+        text));
+  }
+  epilogue.activation = *activation;
+  epilogue.alpha = 0.2f;
+  epilogue.beta = 0.5f;
+  epilogue.inverse_scale = 50.0f;
+  epilogue.zero_point = 20;
+  add_curve(epilogue);
+}
+
 Tensor random_bytes(DType dtype, int64_t count, Random& random) {
   Tensor tensor(dtype, {count + 64});
   std::byte* bytes = tensor.mutable_raw();
@@ -88,6 +105,7 @@ Result bench_kernels(const Flags& flags, const SamplingOptions& sampling, Progre
   if (!flags.given("shape")) throw UsageError("'bench kernels' needs --shape, such as 56x56x64:64:3x3:1:1");
   backends::cpu::QConvDesc desc;
   desc.shape = shape_of(flags.text("shape"));
+  if (flags.given("activation")) add_activation(flags.text("activation"), desc.epilogue);
   const ConvShape& s = desc.shape;
   const int64_t macs = s.ho * s.wo * s.k * s.kh * s.kw * s.group_c();
   engine::SpinningTeam team(threads_of(flags), false);

@@ -137,6 +137,8 @@ def main():
         c.refused("no shape", ["bench", "kernels"], "needs --shape", 2, folder=folder)
         for shape in ("5x5", "8x8x4:8:3x3:0", "2x2x4:8:3x3", "8x8x4:8:3x3:1:1:3", "8x8x4:8:3x", "99999x9x9:9:1x1"):
             c.refused(f"shape {shape}", ["bench", "kernels", "--shape", shape], "--shape takes", 2, folder=folder)
+        c.refused("activation", ["bench", "kernels", "--shape", "8x8x16:32:3x3", "--activation", "Swoosh"],
+                  "--activation 'Swoosh' is not one", 2, folder=folder)
         c.refused("not a number", ["bench", plan, "--iterations", "many"], "--iterations takes a whole number", 2, folder=folder)
         c.refused("no data", ["quantize", good, "-o", out], "--data", 2, folder=folder)
         c.refused("unknown pass", ["build", qdq, "-o", at("z.plan"), "--skip-pass", "fuse"], "no pass 'fuse'", folder=folder)

@@ -158,7 +158,7 @@ std::vector<std::string> tactics(const engine::NodeView& view, std::string& why)
   const QConvDesc desc = describe_constants(view);
   std::vector<std::string> names;
   for (const QConvKernel& kernel : qconv_kernels()) {
-    if (!supports(kernel.isa)) continue;
+    if (!worth_offering(kernel.isa)) continue;
     const std::string reason = kernel.why_not(desc);
     if (reason.empty()) {
       names.emplace_back(kernel.name);

@@ -10,6 +10,7 @@ const dnnl::engine& onednn_engine() {
     // It must be told before its first use.
     if (best_isa() == Isa::None) dnnl::set_max_cpu_isa(dnnl::cpu_isa::sse41);
     if (best_isa() == Isa::Avx2) dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx2);
+    if (best_isa() == Isa::AvxVnni) dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx2_vnni);
     return dnnl::engine(dnnl::engine::kind::cpu, 0);
   }();
   return engine;

@@ -63,7 +63,7 @@ template <class Kernels>
 std::vector<std::string> isa_tactics(std::span<const Kernels> all, std::string_view prefix) {
   std::vector<std::string> names;
   for (const Kernels& kernels : all) {
-    if (supports(kernels.isa)) names.push_back(fmt::format("{}_{}", prefix, kernels.name));
+    if (worth_offering(kernels.isa)) names.push_back(fmt::format("{}_{}", prefix, kernels.name));
   }
   return names;
 }

@@ -45,11 +45,6 @@ void keep_watched(ir::Graph& graph, const std::vector<std::string>& names) {
   }
 }
 
-Isa isa_of(const std::string& tactic) {
-  if (tactic.find("avx512vnni") != std::string::npos) return Isa::Avx512vnni;
-  return tactic.find("avx2") != std::string::npos ? Isa::Avx2 : Isa::None;
-}
-
 // The first backend that takes the node, with its tactics.
 std::vector<std::string> choose(const NodeView& view, std::span<const Backend* const> backends,
                                 PlanStep& step, const Backend*& chosen) {
@@ -170,7 +165,7 @@ Plan build(ir::Graph graph, const ir::OpTable& ops, std::span<const Backend* con
     tune(plan, backends, candidates, &cache, progress);
     cache.save();
   }
-  for (const PlanStep& step : plan.steps) plan.isa = std::max(plan.isa, isa_of(step.tactic));
+  for (const PlanStep& step : plan.steps) plan.isa = std::max(plan.isa, isa_in(step.tactic));
   drop_packed_constants(plan.graph);
   plan_memory(plan);
   return plan;

@@ -7,6 +7,8 @@
 #include <span>
 #include <type_traits>
 
+#include "base/cpu.h"
+
 namespace kvant::engine {
 
 inline constexpr char kPlanMagic[8] = {'k', 'v', 'a', 'n', 't', 'P', 'L', '\n'};
@@ -14,7 +16,7 @@ inline constexpr char kPlanMagic[8] = {'k', 'v', 'a', 'n', 't', 'P', 'L', '\n'};
 struct PlanHeader {
   char magic[8];
   uint32_t version;
-  uint32_t isa;  // kvant::Isa that the tactics need
+  uint32_t isa;  // that the tactics need, as a place in kIsaNumbers
   uint64_t file_bytes;
   uint64_t content_check;  // XXH3 over everything after the header
   uint64_t text_bytes;     // of the text section, which follows the header
@@ -24,6 +26,9 @@ struct PlanHeader {
   uint64_t header_check;  // XXH3 over the bytes before this field
 };
 static_assert(sizeof(PlanHeader) == 64 && std::is_trivially_copyable_v<PlanHeader>);
+
+// Instruction sets by their number in files, which stays when one comes in between.
+inline constexpr Isa kIsaNumbers[] = {Isa::None, Isa::Avx2, Isa::Avx512vnni, Isa::AvxVnni, Isa::Amx};
 
 uint64_t checksum(std::span<const std::byte> bytes);
 uint64_t checksum_of(const PlanHeader& header);

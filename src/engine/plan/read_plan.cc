@@ -44,10 +44,10 @@ void check_header(const PlanHeader& header) {
   if (header.text_bytes > header.file_bytes - sizeof header || header.blob_start > header.file_bytes ||
       header.blob_start < sizeof header + header.text_bytes || header.blob_start % kAlignment != 0 ||
       header.reserved != 0 || header.threads < 1 || header.threads > kMaxThreads ||
-      header.isa > static_cast<uint32_t>(Isa::Avx512vnni)) {
+      header.isa >= std::size(kIsaNumbers)) {
     fail("the plan's header is not valid: build it again");
   }
-  const auto isa = static_cast<Isa>(header.isa);
+  const Isa isa = kIsaNumbers[header.isa];
   if (!supports(isa)) {
     fail("the plan needs {} instructions and this machine offers {}: build it here", name(isa),
          name(best_isa()));
@@ -63,7 +63,7 @@ class Reader {
     check_header(header);
     blobs_ = file_.bytes().subspan(header.blob_start);
     plan_.threads = static_cast<int>(header.threads);
-    plan_.isa = static_cast<Isa>(header.isa);
+    plan_.isa = kIsaNumbers[header.isa];
     const auto* text = reinterpret_cast<const char*>(file_.bytes().data()) + sizeof header;
     LineReader lines({text, header.text_bytes});
     read_graph(lines);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -84,7 +85,7 @@ void write_plan(const Plan& plan, const std::filesystem::path& path) {
   PlanHeader header{};
   std::memcpy(header.magic, kPlanMagic, sizeof kPlanMagic);
   header.version = kPlanVersion;
-  header.isa = static_cast<uint32_t>(plan.isa);
+  header.isa = static_cast<uint32_t>(std::ranges::find(kIsaNumbers, plan.isa) - kIsaNumbers);
   header.file_bytes = sizeof header + content.size();
   header.content_check = checksum(content);
   header.text_bytes = text.size();

@@ -7,7 +7,7 @@
 namespace kvant::backends::cpu {
 namespace {
 
-constexpr int kBatch = 8;  // pixels that go through an activation's curve together
+constexpr int kBatch = 8;  // pixels that go through an activation together
 
 // Takes the sums of one pixel after the other.
 class PixelSink {
@@ -16,13 +16,13 @@ class PixelSink {
       : out_(out),
         constants_(code_constants(*out.epilogue)),
         lanes_(first_lanes(out.channels)),
-        curved_(out.epilogue->curve && out.epilogue->residual != Code::F32) {
+        activated_(is_activated(*out.epilogue)) {
     const Epilogue& e = *out.epilogue;
     plain_ = e.codes() && e.activation == Activation::None && e.residual != Code::F32;
   }
 
   KVANT_INLINE void add(const __m512i* sums, int64_t pixel) {
-    if (!curved_) {
+    if (!activated_) {
       finish_sums<4>(out_, constants_, plain_, sums, pixel, lanes_);
       return;
     }
@@ -38,7 +38,7 @@ class PixelSink {
 
   // Of all pixels before `end`.
   void flush(int64_t end) {
-    if (waiting_ > 0) finish_curve<4>(out_, values_, end - waiting_, waiting_);
+    if (waiting_ > 0) finish_activated<4>(out_, values_, end - waiting_, waiting_);
     waiting_ = 0;
   }
 
@@ -46,7 +46,7 @@ class PixelSink {
   const TileArgs& out_;
   CodeConstants constants_;
   __mmask64 lanes_;
-  bool curved_, plain_;
+  bool activated_, plain_;
   int waiting_ = 0;
   alignas(64) float values_[kBatch * 64];
 };

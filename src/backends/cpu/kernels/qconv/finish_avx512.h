@@ -117,37 +117,59 @@ KVANT_INLINE __m128i any_codes(const Epilogue& e, __m512 v) {
   return _mm512_cvtepi32_epi8(_mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(e.zero_point)));
 }
 
-// The activation functions that are a few instructions, operation by operation as activate() has them.
+// The activation functions that are made of straight pieces, operation by operation as activate() has them.
+constexpr bool is_straight(Activation activation) {
+  return activation == Activation::Relu || activation == Activation::Clip ||
+         activation == Activation::LeakyRelu || activation == Activation::HardSigmoid ||
+         activation == Activation::HardSwish;
+}
+
+// x < low ? low : x, then > high ? high: of two operands these instructions give the second unless the first
+// is strictly beyond it, so a NaN passes and so does a zero's sign.
 KVANT_INLINE __m512 clip(__m512 x, __m512 low, __m512 high) {
-  x = _mm512_mask_mov_ps(x, _mm512_cmp_ps_mask(x, low, _CMP_LT_OQ), low);
-  return _mm512_mask_mov_ps(x, _mm512_cmp_ps_mask(x, high, _CMP_GT_OQ), high);
+  return _mm512_min_ps(high, _mm512_max_ps(low, x));
+}
+
+template <Activation activation>
+KVANT_INLINE __m512 straight(__m512 x, __m512 alpha, __m512 beta) {
+  const __m512 zero = _mm512_setzero_ps(), one = _mm512_set1_ps(1.0f);
+  if constexpr (activation == Activation::Relu) {
+    return _mm512_max_ps(zero, x);
+  } else if constexpr (activation == Activation::Clip) {
+    return clip(x, alpha, beta);
+  } else if constexpr (activation == Activation::LeakyRelu) {
+    return _mm512_mask_mul_ps(x, _mm512_cmp_ps_mask(x, zero, _CMP_LT_OQ), alpha, x);
+  } else if constexpr (activation == Activation::HardSigmoid) {
+    return clip(_mm512_add_ps(_mm512_mul_ps(alpha, x), beta), zero, one);
+  } else {
+    static_assert(activation == Activation::HardSwish);
+    const __m512 ramp = _mm512_add_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.0f / 6.0f)), _mm512_set1_ps(0.5f));
+    return _mm512_mul_ps(x, clip(ramp, zero, one));
+  }
+}
+
+// use.template operator()<activation>() of one that is_straight().
+template <class Use>
+KVANT_INLINE void with_straight(Activation activation, const Use& use) {
+  switch (activation) {
+    case Activation::Relu:
+      return use.template operator()<Activation::Relu>();
+    case Activation::Clip:
+      return use.template operator()<Activation::Clip>();
+    case Activation::LeakyRelu:
+      return use.template operator()<Activation::LeakyRelu>();
+    case Activation::HardSigmoid:
+      return use.template operator()<Activation::HardSigmoid>();
+    default:
+      return use.template operator()<Activation::HardSwish>();
+  }
 }
 
 KVANT_INLINE bool activate_vector(const Epilogue& e, __m512& x) {
-  const __m512 zero = _mm512_setzero_ps(), one = _mm512_set1_ps(1.0f);
+  if (!is_straight(e.activation)) return false;
   const __m512 alpha = _mm512_set1_ps(e.alpha), beta = _mm512_set1_ps(e.beta);
-  const __mmask16 negative = _mm512_cmp_ps_mask(x, zero, _CMP_LT_OQ);
-  switch (e.activation) {
-    case Activation::Relu:
-      x = _mm512_mask_mov_ps(x, negative, zero);
-      return true;
-    case Activation::Clip:
-      x = clip(x, alpha, beta);
-      return true;
-    case Activation::LeakyRelu:
-      x = _mm512_mask_mul_ps(x, negative, alpha, x);
-      return true;
-    case Activation::HardSigmoid:
-      x = clip(_mm512_add_ps(_mm512_mul_ps(alpha, x), beta), zero, one);
-      return true;
-    case Activation::HardSwish: {
-      const __m512 ramp = _mm512_add_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.0f / 6.0f)), _mm512_set1_ps(0.5f));
-      x = _mm512_mul_ps(x, clip(ramp, zero, one));
-      return true;
-    }
-    default:
-      return false;
-  }
+  with_straight(e.activation, [&]<Activation activation>() { x = straight<activation>(x, alpha, beta); });
+  return true;
 }
 
 [[gnu::noinline]] void finish_any(const Epilogue& e, float* values, int64_t channels, const uint8_t* residual,
@@ -191,19 +213,18 @@ KVANT_INLINE void finish_slowly(const TileArgs& a, const __m512i* reals, int64_t
   finish_any(*a.epilogue, values, a.channels, residual, a.y + pixel * a.y_stride);
 }
 
-// `pixels` pixels of V vectors each, still in lane order, through the activation's curve to codes.
-template <int V>
-[[gnu::noinline]] void finish_curve(const TileArgs& a, const float* values, int64_t first_pixel, int pixels) {
-  const Epilogue& e = *a.epilogue;
-  const CodeConstants c = code_constants(e);
-  const CurveRegisters curve(*e.curve);
+// `pixels` pixels of V vectors each, still in lane order, to codes: `units` makes of V vectors of values what
+// is rounded.
+template <int V, class Units>
+KVANT_INLINE void finish_units(const TileArgs& a, const float* values, int64_t first_pixel, int pixels,
+                               const Units& units) {
+  const CodeConstants c = code_constants(*a.epilogue);
   const __mmask64 lanes = first_lanes(a.channels);
+  const bool residual = a.epilogue->residual != Code::None;
   for (int p = 0; p < pixels; ++p, values += 16 * V) {
     const int64_t pixel = first_pixel + p;
     __m512i r[V], q[V];
     __m512 v[V], t[V];
-    __mmask16 unsure[V], any = 0;
-    const bool residual = e.residual != Code::None;
     if (residual) load_residual<V>(a.residual + pixel * a.residual_stride, lanes, c.residual_flip, r);
 #pragma GCC unroll 4
     for (int i = 0; i < V; ++i) {
@@ -212,16 +233,57 @@ template <int V>
         v[i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(r[i], c.residual_zero_point)),
                                c.residual_multiplier, v[i]);
       }
+    }
+    units(v, t);
+#pragma GCC unroll 4
+    for (int i = 0; i < V; ++i) q[i] = _mm512_cvtps_epi32(_mm512_min_ps(t[i], c.high));
+    store_codes<V>(c, q, lanes, a.y + pixel * a.y_stride);
+  }
+}
+
+template <int V>
+[[gnu::noinline]] void finish_curve(const TileArgs& a, const float* values, int64_t first_pixel, int pixels) {
+  const Epilogue& e = *a.epilogue;
+  const CurveRegisters curve(*e.curve);
+  finish_units<V>(a, values, first_pixel, pixels, [&](const __m512(&v)[V], __m512(&t)[V]) {
+    __mmask16 unsure[V], any = 0;
+#pragma GCC unroll 4
+    for (int i = 0; i < V; ++i) {
       t[i] = curve_units(curve, v[i], unsure[i]);
       any |= unsure[i];
     }
     if (__builtin_expect(any != 0, 0)) {
       for (int i = 0; i < V; ++i) t[i] = curve_redone(e, v[i], t[i], unsure[i]);
     }
+  });
+}
+
+template <int V, Activation activation>
+[[gnu::noinline]] void finish_straight(const TileArgs& a, const float* values, int64_t first_pixel,
+                                       int pixels) {
+  const Epilogue& e = *a.epilogue;
+  const __m512 alpha = _mm512_set1_ps(e.alpha), beta = _mm512_set1_ps(e.beta),
+               inverse_scale = _mm512_set1_ps(e.inverse_scale);
+  finish_units<V>(a, values, first_pixel, pixels, [&](const __m512(&v)[V], __m512(&t)[V]) {
 #pragma GCC unroll 4
-    for (int i = 0; i < V; ++i) q[i] = _mm512_cvtps_epi32(_mm512_min_ps(t[i], c.high));
-    store_codes<V>(c, q, lanes, a.y + pixel * a.y_stride);
-  }
+    for (int i = 0; i < V; ++i) {
+      const __m512 y = _mm512_mul_ps(straight<activation>(v[i], alpha, beta), inverse_scale);
+      t[i] = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(y, y, _CMP_ORD_Q), y);  // a NaN rounds to 0
+    }
+  });
+}
+
+// Whether finish_activated() makes this epilogue's codes.
+KVANT_INLINE bool is_activated(const Epilogue& e) {
+  return e.codes() && e.residual != Code::F32 && (e.curve || is_straight(e.activation));
+}
+
+template <int V>
+KVANT_INLINE void finish_activated(const TileArgs& a, const float* values, int64_t first_pixel, int pixels) {
+  if (a.epilogue->curve) return finish_curve<V>(a, values, first_pixel, pixels);
+  with_straight(a.epilogue->activation, [&]<Activation activation>() {
+    finish_straight<V, activation>(a, values, first_pixel, pixels);
+  });
 }
 
 // One pixel of V vectors of sums.
@@ -235,10 +297,10 @@ KVANT_INLINE void finish_sums(const TileArgs& a, const CodeConstants& c, bool pl
                                                _mm512_loadu_ps(a.multiplier + 16 * i),
                                                _mm512_loadu_ps(a.bias + 16 * i)));
   }
-  if (a.epilogue->curve && a.epilogue->residual != Code::F32) {
+  if (is_activated(*a.epilogue)) {
     alignas(64) float values[16 * V];
     for (int i = 0; i < V; ++i) _mm512_store_si512(values + 16 * i, v[i]);
-    finish_curve<V>(a, values, pixel, 1);
+    finish_activated<V>(a, values, pixel, 1);
   } else if (!plain) {
     finish_slowly<V>(a, v, pixel);
   } else if (a.epilogue->residual != Code::None) {

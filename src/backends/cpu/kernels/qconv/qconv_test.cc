@@ -35,6 +35,11 @@ constexpr Forms kForms[] = {
     {"u8_clip", Code::U8, Code::None, Activation::Clip},
     {"u8_plus_u8_leaky", Code::U8, Code::U8, Activation::LeakyRelu},
     {"i8_hardsigmoid", Code::I8, Code::None, Activation::HardSigmoid},
+    {"u8_hardswish", Code::U8, Code::None, Activation::HardSwish},
+    {"u8_plus_u8_hardsigmoid", Code::U8, Code::U8, Activation::HardSigmoid},
+    {"i8_leaky", Code::I8, Code::None, Activation::LeakyRelu},
+    {"i8_plus_u8_relu", Code::I8, Code::U8, Activation::Relu},
+    {"u8_plus_f32_hardswish", Code::U8, Code::F32, Activation::HardSwish},
 };
 
 class QConvKernels : public testing::TestWithParam<size_t> {
@@ -126,6 +131,18 @@ TEST_P(QConvKernels, NarrowClampsAndHugeMultipliers) {
     expect_equal(c, 1);
     for (float& m : c.multiplier) m *= 1e30f;
     expect_equal(c, 1);
+  }
+}
+
+// Minus infinity times the ramp's 0 is a NaN, which rounds to 0.
+TEST_P(QConvKernels, InfiniteValuesThroughStraightPieces) {
+  for (const Activation activation : {Activation::HardSwish, Activation::LeakyRelu, Activation::Clip}) {
+    for (const ConvShape& shape : qconv_form_shapes()) {
+      QConvCase c(shape, 78);
+      c.set_form(Code::I8, Code::None, activation, true);
+      for (float& m : c.multiplier) m = 3e33f;
+      expect_equal(c, 1);
+    }
   }
 }
 

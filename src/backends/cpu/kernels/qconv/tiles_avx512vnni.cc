@@ -59,12 +59,11 @@ void tile(const TileArgs& a) {
   __m512i v[28];
   run_loop<M, V>(a, v);
   if (a.rounding != nullptr) return;
-  const Epilogue& e = *a.epilogue;
-  if (e.curve && e.residual != Code::F32) {
+  if (is_activated(*a.epilogue)) {
     alignas(64) float values[M * V * 16];
 #pragma GCC unroll 28
     for (int i = 0; i < M * V; ++i) _mm512_store_si512(values + 16 * i, v[i]);
-    finish_curve<V>(a, values, 0, M);
+    finish_activated<V>(a, values, 0, M);
   } else {
 #pragma GCC unroll 16
     for (int p = 0; p < M; ++p) finish_slowly<V>(a, v + p * V, p);
