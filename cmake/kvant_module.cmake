@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # kvant_module(NAME [DEPS ...] [LIBRARIES ...] [EXCLUDE regex] [TEST_DEPS ...]): every folder of src/ is a static library made by suffix:
 #   x.cc          library            x_test.cc   test binary <name>_test     x_bench.cc   <name>_bench
-#   x_avx2.cc     with AVX2+FMA      x_avx512vnni.cc   with AVX-512 F/BW/VL/DQ/VNNI
+#   x_avx2.cc     with AVX2+FMA      x_avxvnni.cc      with AVX-VNNI too
+#   x_avx512vnni.cc   with AVX-512 F/BW/VL/DQ/VNNI     x_amx.cc   with tiles of int8 too     (and x_<isa>_test.cc)
 # A new file needs no edit here.
 if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT KVANT_SANITIZE)
   set(KVANT_LOOP_FLAGS -O3)
 endif()
 set(KVANT_FLAGS_avx2 ${KVANT_LOOP_FLAGS} -mavx2 -mfma -mf16c)
+set(KVANT_FLAGS_avxvnni ${KVANT_FLAGS_avx2} -mavxvnni)
 set(KVANT_FLAGS_avx512vnni ${KVANT_LOOP_FLAGS} -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)
+set(KVANT_FLAGS_amx ${KVANT_FLAGS_avx512vnni} -mamx-tile -mamx-int8)
 
 function(kvant_module name)
   cmake_parse_arguments(arg "" "" "DEPS;LIBRARIES;EXCLUDE;TEST_DEPS" ${ARGN})
@@ -28,9 +31,9 @@ function(kvant_module name)
   if(kernel_sources)
     set_source_files_properties(${kernel_sources} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
   endif()
-  foreach(isa avx2 avx512vnni)
-    set(isa_sources ${sources})
-    list(FILTER isa_sources INCLUDE REGEX "_${isa}\\.cc$")
+  foreach(isa avx2 avxvnni avx512vnni amx)
+    set(isa_sources ${all})
+    list(FILTER isa_sources INCLUDE REGEX "_${isa}(_test)?\\.cc$")
     if(isa_sources)
       set_source_files_properties(${isa_sources} PROPERTIES COMPILE_OPTIONS "${KVANT_FLAGS_${isa}}" SKIP_PRECOMPILE_HEADERS ON)
     endif()

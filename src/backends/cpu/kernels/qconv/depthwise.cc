@@ -20,6 +20,13 @@ ChannelBlocks layout_of(const DepthwiseTiles& tiles, const ConvShape& s) {
   return {s.c, tiles.lanes, tap_groups(tiles, s) * tiles.taps_together * tiles.lanes * tiles.element};
 }
 
+// A slab of its own has slack for vectors that reach beyond its end; the input has not.
+Slab slab_of(const DepthwiseTiles& tiles, const QConvDesc& desc) {
+  const bool in_place = Slab::readable_in_place(desc, tiles.element, 4) &&
+                        !(tiles.whole_blocks && desc.shape.c % tiles.lanes != 0);
+  return {desc, tiles.element, !in_place};
+}
+
 }  // namespace
 
 std::string depthwise_why_not(const QConvDesc& desc) {
@@ -67,14 +74,14 @@ std::span<const std::byte> depthwise_first_reads(const DepthwiseTiles& tiles, co
 }
 
 size_t depthwise_scratch_bytes(const DepthwiseTiles& tiles, const QConvDesc& desc) {
-  return Slab(desc, tiles.element, !Slab::readable_in_place(desc, tiles.element, 4)).scratch_bytes();
+  return slab_of(tiles, desc).scratch_bytes();
 }
 
 void depthwise_run(const DepthwiseTiles& tiles, const QConvDesc& desc, const QConvPointers& p, int thread,
                    int threads) {
   const ConvShape& s = desc.shape;
   const ChannelBlocks layout = layout_of(tiles, s);
-  const Slab slab(desc, tiles.element, !Slab::readable_in_place(desc, tiles.element, 4));
+  const Slab slab = slab_of(tiles, desc);
   std::byte* scratch = p.scratch + static_cast<size_t>(thread) * slab.scratch_bytes();
 
   // Taps that only fill up a group read the first tap and have zero weights.

@@ -279,7 +279,8 @@ KVANT_INLINE bool is_activated(const Epilogue& e) {
 }
 
 template <int V>
-KVANT_INLINE void finish_activated(const TileArgs& a, const float* values, int64_t first_pixel, int pixels) {
+[[gnu::noinline]] void finish_activated(const TileArgs& a, const float* values, int64_t first_pixel,
+                                        int pixels) {
   if (a.epilogue->curve) return finish_curve<V>(a, values, first_pixel, pixels);
   with_straight(a.epilogue->activation, [&]<Activation activation>() {
     finish_straight<V, activation>(a, values, first_pixel, pixels);

@@ -81,6 +81,7 @@ struct DepthwiseTiles {
   void (*row)(const DepthwiseArgs& args) = nullptr;
   int (*channel_of)(int lanes, int lane) = nullptr;
   LookUpFn look_up = look_up_plain;
+  bool whole_blocks = false;  // all lanes of a block are read, those beyond the last channel too
 };
 
 // Depthwise by columns of the window: up to four rows of a column are brought together once and serve every
@@ -106,8 +107,12 @@ struct ColumnsTiles {
 };
 
 extern const ColumnsTiles kColumns64Avx512vnni;
-extern const DenseTiles kTiles7x64Avx512vnni, kTiles14x32Avx512vnni, kTiles6x16Avx2, kTiles4x16Plain;
-extern const DepthwiseTiles kDepthwise64Avx512vnni, kDepthwise16Avx2, kDepthwisePlain;
+extern const DenseTiles kTiles7x64Avx512vnni, kTiles14x32Avx512vnni, kTiles6x16AvxVnni, kTiles6x16Avx2,
+    kTiles4x16Plain;
+extern const DepthwiseTiles kDepthwise64Avx512vnni, kDepthwise32AvxVnni, kDepthwise16Avx2, kDepthwisePlain;
+
+// On tiles of bytes, with a driver of its own (dense_amx.h).
+extern const QConvKernel kQConvAmx;
 
 // The drivers, for any tiles.
 std::string dense_why_not(const QConvDesc& desc);
