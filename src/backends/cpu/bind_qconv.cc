@@ -6,6 +6,7 @@
 #include "backends/cpu/binding.h"
 #include "backends/cpu/kernels/qconv/qconv.h"
 #include "backends/cpu/node_epilogue.h"
+#include "backends/cpu/onednn_qconv.h"
 
 namespace kvant::backends::cpu {
 namespace {
@@ -154,6 +155,12 @@ class QConvStep final : public engine::Step {
   int threads_;
 };
 
+// After describe_constants().
+QConvWeights weights_of(const engine::NodeView& view) {
+  return {view.constants[kWeight]->data<int8_t>().data(), view.constants[kMultiplier]->data<float>().data(),
+          view.constants[kBias]->data<float>().data()};
+}
+
 std::vector<std::string> tactics(const engine::NodeView& view, std::string& why) {
   const QConvDesc desc = describe_constants(view);
   std::vector<std::string> names;
@@ -166,20 +173,27 @@ std::vector<std::string> tactics(const engine::NodeView& view, std::string& why)
       why = reason;
     }
   }
+  // Last: the first is what a build without a clock takes.
+  if (onednn_qconv_why_not(desc, weights_of(view)).empty()) names.emplace_back(kOneDnnQConv);
   return names;
 }
 
 std::vector<Tensor> pack(const engine::NodeView& view, std::string_view tactic) {
   const QConvDesc desc = describe_constants(view);
-  const QConvKernel* kernel = find_kernel(tactic);
-  require(view, kernel != nullptr && kernel->why_not(desc).empty(),
-          fmt::format("no tactic '{}' for it", tactic));
-  Tensor blob(DType::UInt8, {static_cast<int64_t>(kernel->packed_bytes(desc))});
+  const QConvWeights weights = weights_of(view);
+  Tensor blob;
+  if (tactic == kOneDnnQConv) {
+    const std::string reason = onednn_qconv_why_not(desc, weights);
+    require(view, reason.empty(), reason);
+    blob = onednn_qconv_pack(desc, weights);
+  } else {
+    const QConvKernel* kernel = find_kernel(tactic);
+    require(view, kernel != nullptr && kernel->why_not(desc).empty(),
+            fmt::format("no tactic '{}' for it", tactic));
+    blob = Tensor(DType::UInt8, {static_cast<int64_t>(kernel->packed_bytes(desc))});
+    kernel->pack(desc, weights, blob.mutable_raw());
+  }
   const Tensor& w = *view.constants[kWeight];
-  kernel->pack(desc,
-               {w.data<int8_t>().data(), view.constants[kMultiplier]->data<float>().data(),
-                view.constants[kBias]->data<float>().data()},
-               blob.mutable_raw());
   std::vector<Tensor> packed = {std::move(blob), Tensor::vector(w.shape())};
   if (view.has(kTable)) packed.push_back(*view.constants[kTable]);
   return packed;
@@ -190,12 +204,13 @@ std::unique_ptr<engine::Step> load(const engine::NodeView& view, std::string_vie
   require_packed(view, packed, view.has(kTable) ? 3 : 2);
   require(view, packed[1].dtype() == DType::Int64 && packed[1].rank() == 1 && packed[1].size() <= 4,
           "the packed weight has no shape");
+  QConvDesc desc = describe(view, packed[1].to_ints());
+  if (view.has(kTable)) add_table(view, packed[2], desc);
+  if (tactic == kOneDnnQConv) return onednn_qconv_load(view, desc, std::move(packed[0]), kResidual);
   const QConvKernel* kernel = find_kernel(tactic);
   require(view, kernel != nullptr, fmt::format("unknown tactic '{}'", tactic));
   require(view, supports(kernel->isa),
           fmt::format("tactic '{}' needs {}, which this CPU does not offer", tactic, name(kernel->isa)));
-  QConvDesc desc = describe(view, packed[1].to_ints());
-  if (view.has(kTable)) add_table(view, packed[2], desc);
   const std::string reason = kernel->why_not(desc);
   require(view, reason.empty(), reason);
   require(view, packed[0].byte_size() == kernel->packed_bytes(desc),
