@@ -31,7 +31,8 @@ std::string text_of(const fs::path& path) {
 // Modules for one capability alone are compiled for it with an "a".
 fs::path built(const Kernel& kernel, int sm, const char* extension) {
   const std::string module = kernel.module;
-  return kBuilt / (module + ".sm_" + std::to_string(sm) + (module.ends_with("_sm90a") ? "a" : "") + extension);
+  return kBuilt /
+         (module + ".sm_" + std::to_string(sm) + (module.ends_with("_sm90a") ? "a" : "") + extension);
 }
 
 bool compiled_for(const Kernel& kernel, int sm) {
