@@ -59,7 +59,8 @@ TEST_P(EmulatedNetwork, IsBuiltTheSameWay) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, EmulatedNetwork,
-                         testing::Values(Subject{"keras-resnet50-v1", 32}, Subject{"keras-mobilenet-v2", 32},
+                         testing::Values(Subject{"keras-resnet50-v1", 32}, Subject{"keras-resnet50-v2", 32},
+                                         Subject{"keras-mobilenet-v2", 32},
                                          Subject{"keras-efficientnet-b0", 32}),
                          [](const testing::TestParamInfo<Subject>& info) {
                            std::string name = info.param.network;

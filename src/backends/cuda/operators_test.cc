@@ -231,5 +231,30 @@ TEST(CudaOperators, SqueezeExciteSaysWhyItCannot) {
   EXPECT_THAT(message("two"), HasSubstr("build the plan anew"));
 }
 
+OneNode channel_affine(const Shape& x, bool is_signed, const std::string& activation) {
+  ir::Attributes a{{"x_scale", 0.031f},
+                   {"x_zero_point", int64_t{is_signed ? -5 : 20}},
+                   {"y_scale", 0.017f},
+                   {"activation", activation}};
+  add_range(a, "", is_signed, is_signed ? -100 : 3);
+  return OneNode(
+      "QChannelAffine", a,
+      {any_codes(is_signed ? DType::Int8 : DType::UInt8, x, 1), noisy({x.back()}, 2), noisy({x.back()}, 3)});
+}
+
+TEST(CudaOperators, ChannelAffine) {
+  for (const bool is_signed : {false, true}) {
+    for (const char* activation : {"", "Relu"}) {
+      expect_on_card(channel_affine({2, 3, 5, 16}, is_signed, activation));
+      expect_on_card(channel_affine({1, 5, 3, 7}, is_signed, activation));
+      expect_on_card(channel_affine({3, 1}, is_signed, activation));
+    }
+  }
+  EXPECT_THAT(refusal(channel_affine({2, 8}, true, "Silu")), HasSubstr("only Relu is an activation"));
+  OneNode late = channel_affine({2, 8}, true, "");
+  late.is_constant[1] = false;
+  EXPECT_THAT(refusal(late), HasSubstr("the multiplier is not constant"));
+}
+
 }  // namespace
 }  // namespace kvant::backends
