@@ -5,8 +5,8 @@
 namespace kvant::ops {
 namespace {
 
-void check_channels(std::string_view what, const std::optional<Shape>& x,
-                    const std::optional<Shape>& values) {
+void check_affine_channels(std::string_view what, const std::optional<Shape>& x,
+                           const std::optional<Shape>& values) {
   if (!x || !values) return;
   const int64_t channels = x->empty() ? 1 : x->back();
   if (channels == kUnknownDim || *values == Shape{channels}) return;
@@ -21,7 +21,7 @@ std::vector<ir::Type> infer_channel_affine(const ir::InferArgs& args) {
     const std::string_view what = i == 1 ? "multiplier" : "bias";
     if (args.inputs[i].dtype != DType::Float32)
       fail("QChannelAffine: {} holds {}; f32 is needed", what, name(args.inputs[i].dtype));
-    check_channels(what, x.shape, args.inputs[i].shape);
+    check_affine_channels(what, x.shape, args.inputs[i].shape);
   }
   for (const char* scale : {"x_scale", "y_scale"}) {
     if (!(args.attributes().real(scale, 0.0f) > 0))
@@ -33,8 +33,8 @@ std::vector<ir::Type> infer_channel_affine(const ir::InferArgs& args) {
 
 std::vector<Tensor> evaluate_channel_affine(const ir::EvalArgs& args) {
   const Tensor& x = args.in(0);
-  check_channels("multiplier", x.shape(), args.in(1).shape());
-  check_channels("bias", x.shape(), args.in(2).shape());
+  check_affine_channels("multiplier", x.shape(), args.in(1).shape());
+  check_affine_channels("bias", x.shape(), args.in(2).shape());
   const ir::Attributes& attributes = args.attributes();
   const CodeOutput output = parse_code_output(attributes);
   const FusedActivation activation = parse_activation(attributes);

@@ -6,7 +6,7 @@
 namespace kvant::backends::cuda {
 namespace {
 
-constexpr size_t kMultiplier = 1, kBias = 2;
+constexpr size_t kAffineMultiplier = 1, kAffineBias = 2;
 
 AffineDesc describe_affine(const engine::NodeView& view, const Operands& operands) {
   const Shape& x = input_shape(view, 0);
@@ -15,8 +15,8 @@ AffineDesc describe_affine(const engine::NodeView& view, const Operands& operand
           "x and y differ in shape");
   AffineDesc d;
   d.count = element_count(x), d.channels = x.back();
-  for (const size_t i : {kMultiplier, kBias}) {
-    const Tensor& values = operands.required(i, i == kBias ? "the bias" : "the multiplier");
+  for (const size_t i : {kAffineMultiplier, kAffineBias}) {
+    const Tensor& values = operands.required(i, i == kAffineBias ? "the bias" : "the multiplier");
     require(view, values.dtype() == DType::Float32 && values.shape() == Shape{d.channels},
             "multiplier and bias have not one f32 for each channel");
   }
@@ -44,7 +44,7 @@ std::unique_ptr<engine::Step> affine_load(const engine::NodeView& view, std::str
   Operands operands(view, std::move(packed));
   const AffineDesc d = describe_affine(view, operands);
   return launch_step(operands.take(), [d](const Places& p, const auto& launch) {
-    launch(affine_launch(d, p.in(0), p.in(kMultiplier), p.in(kBias), p.out()));
+    launch(affine_launch(d, p.in(0), p.in(kAffineMultiplier), p.in(kAffineBias), p.out()));
   });
 }
 

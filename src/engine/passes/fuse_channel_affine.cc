@@ -8,13 +8,13 @@ namespace kvant::engine {
 namespace {
 
 // The node of `op` that makes `value` for `user` alone.
-ir::NodeId sole_maker(const ir::Graph& graph, ir::ValueId value, std::string_view op, ir::NodeId user) {
+ir::NodeId affine_maker(const ir::Graph& graph, ir::ValueId value, std::string_view op, ir::NodeId user) {
   const ir::NodeId id = graph.value(value).producer;
   return id != ir::kNone && graph.node(id).op == op && sole_user(graph, value) == user ? id : ir::kNone;
 }
 
 // Which of two operands is a constant with one f32 for each of `channels`, along the last axis; else 2.
-size_t by_channel(const ir::Graph& graph, const ir::Node& node, int64_t channels) {
+size_t affine_operand(const ir::Graph& graph, const ir::Node& node, int64_t channels) {
   for (size_t i = 0; i < 2 && node.inputs.size() == 2; ++i) {
     const Tensor* values = graph.constant(node.inputs[i]);
     if (values != nullptr && values->dtype() == DType::Float32 && values->size() == channels &&
@@ -24,7 +24,7 @@ size_t by_channel(const ir::Graph& graph, const ir::Node& node, int64_t channels
   return 2;
 }
 
-bool fuse(ir::Graph& graph, Edit& edit, const HasKernel& has, ir::NodeId id) {
+bool fuse_affine(ir::Graph& graph, Edit& edit, const HasKernel& has, ir::NodeId id) {
   const auto y = tensor_quantizer(graph, id);
   if (!y) return false;
   const ir::ValueId result = graph.node(id).outputs[0];
@@ -33,16 +33,16 @@ bool fuse(ir::Graph& graph, Edit& edit, const HasKernel& has, ir::NodeId id) {
   std::vector<ir::NodeId> nodes = {id};
   ir::ValueId at = graph.node(id).inputs[0];
   std::string activation;
-  if (const ir::NodeId relu = sole_maker(graph, at, "Relu", id); relu != ir::kNone) {
+  if (const ir::NodeId relu = affine_maker(graph, at, "Relu", id); relu != ir::kNone) {
     activation = "Relu";
     nodes.push_back(relu);
     at = graph.node(relu).inputs[0];
   }
   Tensor constants[2];  // of Add, of Mul
   for (const size_t step : {size_t{0}, size_t{1}}) {
-    const ir::NodeId next = sole_maker(graph, at, step == 0 ? "Add" : "Mul", nodes.back());
+    const ir::NodeId next = affine_maker(graph, at, step == 0 ? "Add" : "Mul", nodes.back());
     if (next == ir::kNone) return false;
-    const size_t which = by_channel(graph, graph.node(next), shape->back());
+    const size_t which = affine_operand(graph, graph.node(next), shape->back());
     if (which == 2) return false;
     nodes.push_back(next);
     constants[step] = graph.constant(graph.node(next).inputs[which])->reshaped({shape->back()});
@@ -80,7 +80,7 @@ ir::Pass fuse_channel_affine(HasKernel has) {
           ir::Exactness::BitExact, [has = std::move(has)](ir::Graph& graph, const ir::OpTable& ops) {
             Edit edit(graph, ops);
             return fuse_each(graph, graph.topological_order(),
-                             [&](ir::NodeId id) { return fuse(graph, edit, has, id); });
+                             [&](ir::NodeId id) { return fuse_affine(graph, edit, has, id); });
           }};
 }
 

@@ -32,7 +32,7 @@ ir::Graph before(const std::string& more = "") {
   return typed(text);
 }
 
-size_t fuse(ir::Graph& graph, HasKernel has) {
+size_t fused(ir::Graph& graph, HasKernel has) {
   const std::vector<ir::Pass> passes = {fuse_squeeze_excite(std::move(has))};
   return ir::run_passes(graph, ops::standard(), passes)[0].changes;
 }
@@ -45,7 +45,7 @@ TEST(FuseSqueezeExcite, FourNodesAreOne) {
             view.outputs.at(0).shape == Shape{1, 3, 2, 4};
     return true;
   };
-  EXPECT_EQ(fuse(graph, has), 1u);
+  EXPECT_EQ(fused(graph, has), 1u);
   EXPECT_TRUE(asked);
   const std::string text = ir::print(graph, {.max_elements = 4, .types = false});
   EXPECT_NE(text.find("%y = QSqueezeExcite \"scale\" (%x, %w1, %m1, %b1, %w2, %m2, %b2) {"),
@@ -59,11 +59,11 @@ TEST(FuseSqueezeExcite, FourNodesAreOne) {
 
 TEST(FuseSqueezeExcite, OnlyWhereTheDeviceHasAKernelAndNothingElseReadsTheGate) {
   ir::Graph graph = before();
-  EXPECT_EQ(fuse(graph, [](const NodeView&) { return false; }), 0u);
+  EXPECT_EQ(fused(graph, [](const NodeView&) { return false; }), 0u);
   EXPECT_EQ(ir::print(graph), ir::print(before()));
   for (const char* watched : {"output %p\n", "output %h\n", "output %g\n"}) {
     graph = before(watched);
-    EXPECT_EQ(fuse(graph, [](const NodeView&) { return true; }), 0u) << watched;
+    EXPECT_EQ(fused(graph, [](const NodeView&) { return true; }), 0u) << watched;
   }
 }
 
