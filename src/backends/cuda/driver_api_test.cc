@@ -82,7 +82,7 @@ TEST(DriverApi, IsThatOfTheToolkit) {
   EXPECT_EQ(static_cast<int>(Swizzle::Bytes64), CU_TENSOR_MAP_SWIZZLE_64B);
   EXPECT_EQ(static_cast<int>(Swizzle::Bytes128), CU_TENSOR_MAP_SWIZZLE_128B);
   static_assert(sizeof(TensorMap) == sizeof(CUtensorMap));
-  static_assert(alignof(TensorMap) >= 64, "what cuTensorMapEncodeTiled and the instructions ask for");
+  static_assert(alignof(TensorMap) >= alignof(CUtensorMap));
   EXPECT_EQ(kOutOfMemory, CUDA_ERROR_OUT_OF_MEMORY);
   EXPECT_EQ(kStubLibrary, CUDA_ERROR_STUB_LIBRARY);
   EXPECT_EQ(kDeviceUnavailable, CUDA_ERROR_DEVICE_UNAVAILABLE);

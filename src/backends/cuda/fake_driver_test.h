@@ -215,7 +215,8 @@ inline void fake_streams(driver::Api& api) {
 inline driver::Result fake_map(void* map, int type, uint32_t rank, void* address, const uint64_t* dims,
                                const uint64_t* strides, const uint32_t* steps, int swizzle,
                                TensorMapForm form) {
-  if (type != driver::kMapBytes || reinterpret_cast<uintptr_t>(map) % 64 != 0) return kFakeInvalid;
+  if (type != driver::kMapBytes || reinterpret_cast<uintptr_t>(map) % alignof(TensorMap) != 0)
+    return kFakeInvalid;
   if (address == nullptr || reinterpret_cast<uintptr_t>(address) % 16 != 0) return kFakeInvalid;
   form.address = address;
   form.rank = static_cast<uint8_t>(rank);

@@ -129,7 +129,7 @@ std::string_view why_not(const TensorMapForm& form, int rank) {
 
 void issue_tensor_copy(emulator::TensorCopy copy, void* shared, const TensorMap& map, int rank,
                        uint64_t* barrier) {
-  device::check_aligned(&map, 64);
+  device::check_aligned(&map, alignof(TensorMap));
   copy.form = map.form();
   if (const auto reason = why_not(copy.form, rank); !reason.empty()) fault(reason);
   device::check_aligned(shared, 128);

@@ -28,7 +28,7 @@ using Body = void (*)(const Params&);
 
 template <Body kBody>
 void emulate_body(const Launch& launch, const Options& options, emulator::Counters* counters) {
-  alignas(64) const auto params = launch.params_as<Params>();
+  const auto params = launch.params_as<Params>();
   emulator::run(
       launch, options, counters, 256, [](const void* p) { kBody(*static_cast<const Params*>(p)); }, &params);
 }

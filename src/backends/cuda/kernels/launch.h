@@ -52,7 +52,7 @@ struct Launch {
   unsigned cluster = 1;     // CTAs of a cluster, along z; 1: none
   size_t shared_bytes = 0;  // dynamic; above 48 KiB the driver wants to be asked (MAX_DYNAMIC_SHARED_SIZE)
   size_t param_bytes = 0;
-  alignas(64) std::array<std::byte, kMaxParamBytes> params{};
+  alignas(128) std::array<std::byte, kMaxParamBytes> params{};
   // Where in `params` a TensorMap (tensor_map.h) lies as a plain description.
   int tensor_maps = 0;
   std::array<uint16_t, kMostTensorMaps> tensor_map_at{};

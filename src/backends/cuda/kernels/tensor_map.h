@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the tensor memory accelerator of sm_90 is told of a tensor of bytes: its place, dimensions and the box
-// that one copy moves. A kernel has a TensorMap among its parameters (at a multiple of 64 bytes). On the host
-// that is this plain description, which the emulator reads as it stands; before the driver starts the kernel
-// the device encodes it in place (cuTensorMapEncodeTiled, cuTensorMapEncodeIm2col).
+// that one copy moves. A kernel has a TensorMap among its parameters (at a multiple of 128 bytes). On the
+// host that is this plain description, which the emulator reads as it stands; before the driver starts the
+// kernel the device encodes it in place (cuTensorMapEncodeTiled, cuTensorMapEncodeIm2col).
 #pragma once
 
 #include <cstdint>
@@ -44,7 +44,7 @@ struct TensorMapForm {
   }
 };
 
-struct alignas(64) TensorMap {
+struct alignas(128) TensorMap {
   unsigned char bytes[128] = {};
 
   TensorMap() = default;

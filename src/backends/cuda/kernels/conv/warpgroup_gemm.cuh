@@ -10,7 +10,7 @@
 
 namespace kvant::backends::cuda {
 
-struct alignas(64) WarpgroupConvParams {
+struct alignas(128) WarpgroupConvParams {
   TensorMap x;  // [pixels, c] when each window is one pixel, else im2col of [n, h, w, c]
   TensorMap w;  // [k, row_k]
   ConvParams conv;
