@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // kvant from a C++ program: the steps of the command line as functions, in one header that needs nothing else
-// of kvant's. Link libkvant.so.
+// of kvant's but dlpack.h beside it. Link libkvant.so.
 //
 //   using namespace kvant::api;
 //   Model model = Model::read("model.onnx");
@@ -19,6 +19,8 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "kvant/dlpack.h"
 
 namespace kvant::api {
 
@@ -152,22 +154,34 @@ struct BuildOptions {
   int threads = 0;    // 0: the cores available
   bool tune = false;  // time the candidates of each layer and take the fastest
   bool spin = true;  // threads that wait for work spin for a while; else they sleep at once, for others' sake
+  std::string device = "cpu";  // or "cuda", "cuda:1": layers without a kernel there run on the host
 };
 
-// A model compiled for this machine. One engine runs on one thread at a time; several may be made from one
-// plan file.
+// A model compiled for this machine. One engine runs on one thread at a time; for more at once there are
+// contexts.
 class Engine {
  public:
   struct State;
 
   static Engine build(const Model& model, const BuildOptions& options = {});
   // A plan file of `kvant build` or save(). `threads` 0: as it was built.
-  static Engine load(const std::filesystem::path& plan, int threads = 0);
+  static Engine load(const std::filesystem::path& plan, int threads = 0, const std::string& device = "cpu");
   void save(const std::filesystem::path& plan) const;
   // Shapes as the plan has them; the same inputs give the same outputs. An engine built from a model takes
   // other sizes of the dimensions that the model leaves open, too: for each it plans once, and keeps that.
   std::vector<Array> run(const std::vector<Array>& inputs);
   std::vector<std::vector<int64_t>> input_shapes() const;
+  // Another one to run beside this one on another thread, with threads and memory for tensors of its own and
+  // the same constants, on the device too. May be called while this one runs, and outlive it.
+  Engine context(int threads = 0) const;
+
+  // DLPack tensors, one for each input and output of the model, of exactly its element types, compact and row
+  // by row: used where they lie, on the host (kCpu; kCudaHost is copied to the card without a detour) and on
+  // the engine's card (kCuda). What is on a card must be complete before the call, and is when it returns.
+  // Shapes as for run(). The first two runs over the same places on a card are slower than those after.
+  void run_into(const std::vector<dlpack::Tensor>& inputs, const std::vector<dlpack::Tensor>& outputs);
+  // The same into new memory: of the host, or of the engine's card.
+  std::vector<dlpack::Owned> run_dlpack(const std::vector<dlpack::Tensor>& inputs, bool on_device = false);
 
   explicit Engine(std::shared_ptr<State> state) : state_(std::move(state)) {}
 

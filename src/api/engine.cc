@@ -5,8 +5,30 @@
 
 namespace kvant::api {
 
-Engine::State::State(engine::Plan own, const engine::EngineOptions& options)
-    : plan(std::move(own)), runner(plan, backends::shared(), options) {}
+Engine::State::State(engine::Plan own, std::shared_ptr<backends::DeviceBackends> on,
+                     const engine::EngineOptions& options)
+    : device(std::move(on)), plan(std::move(own)), runner(plan, device->list(), options) {
+  // Constants that the engine has on the host are not kept twice.
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const std::vector<Tensor>& loaded = runner.plan().steps[i].packed;
+    if (!loaded.empty()) plan.steps[i].packed = loaded;
+  }
+}
+
+Engine::State::State(const State& origin, const engine::EngineOptions& options)
+    : device(origin.device),
+      plan(origin.plan),
+      runner(origin.runner.context(options)),
+      make_shaped(origin.make_shaped) {
+  if (make_shaped) shaped = make_shaped(options);
+}
+
+engine::Engine& Engine::State::engine_for(const std::vector<Shape>& shapes) {
+  bool as_planned = true;
+  for (size_t i = 0; i < shapes.size(); ++i)
+    as_planned = as_planned && shapes[i] == *plan.graph.value(plan.graph.inputs()[i]).type.shape;
+  return as_planned || !shaped ? runner : shaped->engine_for(shapes);
+}
 
 std::vector<Tensor> Engine::State::run(const std::vector<Tensor>& inputs) {
   bool as_planned = true;
@@ -22,23 +44,35 @@ Engine Engine::build(const Model& model, const BuildOptions& options) {
       fail("{} threads: give 1 or more, or 0 for the cores available", options.threads);
     engine::BuildOptions build{.batch = options.batch, .threads = options.threads};
     build.tune = options.tune;
-    const ir::Graph& graph = model.state().graph;
+    const auto device = std::make_shared<backends::DeviceBackends>(options.device);
     const engine::EngineOptions running{.spin = options.spin};
-    auto state =
-        std::make_shared<State>(engine::build(graph, ops::standard(), backends::shared(), build), running);
-    state->shaped =
-        std::make_unique<engine::ShapedEngine>(graph, ops::standard(), backends::shared(), build, running);
+    const ir::Graph& graph = model.state().graph;
+    auto state = std::make_shared<State>(engine::build(graph, ops::standard(), device->list(), build), device,
+                                         running);
+    state->make_shaped = [model, device, build](const engine::EngineOptions& how) {
+      return std::make_unique<engine::ShapedEngine>(model.state().graph, ops::standard(), device->list(),
+                                                    build, how);
+    };
+    state->shaped = state->make_shaped(running);
     return Engine(std::move(state));
   });
 }
 
-Engine Engine::load(const std::filesystem::path& plan, int threads) {
+Engine Engine::load(const std::filesystem::path& plan, int threads, const std::string& device) {
   return guarded([&] {
     return noting([&] { return "while reading " + plan.string(); },
                   [&] {
                     return Engine(std::make_shared<State>(engine::read_plan(plan, ops::standard()),
+                                                          std::make_shared<backends::DeviceBackends>(device),
                                                           engine::EngineOptions{.threads = threads}));
                   });
+  });
+}
+
+Engine Engine::context(int threads) const {
+  return guarded([&] {
+    if (threads < 0) fail("{} threads: give 1 or more, or 0 for those of the plan", threads);
+    return Engine(std::make_shared<State>(*state_, engine::EngineOptions{.threads = threads}));
   });
 }
 

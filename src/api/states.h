@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "backends/backends.h"
 #include "base/error.h"
 #include "engine/engine.h"
 #include "ir/graph.h"
@@ -27,11 +28,16 @@ struct Placement::State {
 };
 
 struct Engine::State {
-  State(engine::Plan own, const engine::EngineOptions& options);
+  State(engine::Plan own, std::shared_ptr<backends::DeviceBackends> on, const engine::EngineOptions& options);
+  State(const State& origin, const engine::EngineOptions& options);
   std::vector<Tensor> run(const std::vector<Tensor>& inputs);
+  // The engine for these shapes, by input; the plan's own unless the model is known.
+  engine::Engine& engine_for(const std::vector<Shape>& shapes);
 
+  std::shared_ptr<backends::DeviceBackends> device;
   engine::Plan plan;  // as it was built or read: a loaded engine lets go of what it has unpacked
   engine::Engine runner;
+  std::function<std::unique_ptr<engine::ShapedEngine>(const engine::EngineOptions&)> make_shaped;
   std::unique_ptr<engine::ShapedEngine> shaped;  // for other shapes, where the model is known
 };
 

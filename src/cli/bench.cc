@@ -225,8 +225,9 @@ Result run(const Flags& flags, Progress& progress) {
   const backends::DeviceBackends device = device_of(flags, model);
   engine::Plan plan = plan_of(std::move(model), flags, device.list(), build_seconds, progress);
   const size_t steps = plan.steps.size();
-  engine::Engine engine(std::move(plan), device.list(),
-                        {.threads = threads_of(flags), .spin = !flags.on("no-spin")});
+  engine::Engine engine(
+      std::move(plan), device.list(),
+      {.threads = threads_of(flags), .spin = !flags.on("no-spin"), .images_apart = !flags.on("whole-batch")});
   const double start_ms =
       std::chrono::duration<double, std::milli>(Clock::now() - start).count() - 1000 * build_seconds;
   const std::vector<Tensor> inputs = inputs_of(engine.plan().graph, engine.plan().input_count, flags);
@@ -241,7 +242,10 @@ Result run(const Flags& flags, Progress& progress) {
                            ir::count_macs(engine.plan().graph).value_or(0), device.device());
   result.json["build"] = {{"tactics", steps}, {"seconds", build_seconds}};
   result.json["start_ms"] = start_ms;
-  result.json["arena_bytes"] = engine.plan().arena_bytes;
+  result.json["arena_bytes"] = device.device() == "cpu" ? engine.arena_bytes() : engine.plan().arena_bytes;
+  result.json["images_apart"] = engine.images_apart() > 1;
+  if (engine.images_apart() > 1)
+    result.text += fmt::format("{} images run one by one, each thread on its own\n", engine.images_apart());
   if (device.device() != "cpu") add_device(engine, device, sampling, result);
   if (flags.on("profile"))
     add_profile(engine, inputs, std::min<int64_t>(sampling.iterations, 100), samples.peak(), result);
@@ -269,6 +273,9 @@ Command bench() {
            {.name = "activation", .value = "NAME", .help = "for 'kernels': what stands behind the sums"},
            {.name = "profile", .value = "", .help = "time of each layer"},
            no_spin_flag(),
+           {.name = "whole-batch",
+            .value = "",
+            .help = "each layer takes the whole batch, also where images could run one by one"},
            {.name = "runner",
             .value = "NAME",
             .help = "what runs an ONNX file",

@@ -63,6 +63,9 @@ class Step {
   virtual size_t scratch_bytes() const { return 0; }
   // Of a step on a device, once before its first run: constants go where it reads them.
   virtual void attach(Session& /*session*/) {}
+  // Of an attached step on a device: another one for another session there, which reads the same constants.
+  // It may outlive this one and the graph that this one was loaded for. nullptr: the host's.
+  virtual std::unique_ptr<Step> twin() const { return nullptr; }
   // The constants that it reads first on a thread, so that the step before can bring them near.
   virtual std::span<const std::byte> first_reads(int /*thread*/, int /*threads*/) const { return {}; }
   // On a device: queues the work.
@@ -82,7 +85,11 @@ class Backend {
   virtual std::unique_ptr<Step> load(const NodeView& node, std::string_view tactic,
                                      std::vector<Tensor> packed) const = 0;
 
+  // Whether steps of the tactic compute on the threads of their team only, and not on a library's own.
+  virtual bool runs_on_team(std::string_view /*tactic*/) const { return true; }
+
   // A queue of its own on the device whose memory the steps read and write; nullptr: they run on the host.
+  // Steps on a device have twins and need no packed constants on the host once they are attached.
   virtual std::shared_ptr<Session> open() const { return nullptr; }
   // What a machine must offer for plans built here, beside an instruction set: a word that plans keep
   // ("sm_90"). Empty: nothing.

@@ -76,6 +76,10 @@ class CpuBackend final : public engine::Backend {
     return get(view).load(view, tactic, std::move(packed));
   }
 
+  bool runs_on_team(std::string_view tactic) const override {
+    return tactic.find("onednn") == std::string_view::npos;
+  }
+
  private:
   static const cpu::Binding* find(std::string_view op) {
     for (const cpu::Binding& binding : cpu::bindings()) {

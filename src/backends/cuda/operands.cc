@@ -23,6 +23,13 @@ class LaunchStep final : public engine::Step {
     constants_.clear();
   }
 
+  std::unique_ptr<engine::Step> twin() const override {
+    KVANT_CHECK(constants_.empty(), "a step is attached before it has a twin");
+    auto twin = std::make_unique<LaunchStep>(std::vector<std::optional<Tensor>>{}, launches_);
+    twin->placed_ = placed_;
+    return twin;
+  }
+
   void run(const engine::RunArgs& args) override {
     auto* queue = dynamic_cast<Queue*>(args.session);
     KVANT_CHECK(queue != nullptr, "a step of the CUDA backend runs on a queue of it");

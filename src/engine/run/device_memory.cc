@@ -34,28 +34,35 @@ DeviceMemory::DeviceMemory(std::shared_ptr<Session> session, const Plan& plan,
 
 std::byte* DeviceMemory::place(ir::ValueId root) const {
   const auto end = ends_.find(root);
-  if (end != ends_.end()) return end->second.device;
+  if (end != ends_.end()) return end->second.now();
   const int64_t offset = plan_.offsets[static_cast<size_t>(root)];
   return offset == kNoOffset ? nullptr : arena_.get() + offset;
 }
 
-void DeviceMemory::upload(ir::ValueId root, const std::byte* host) {
-  const size_t bytes = value_bytes(plan_.graph, root);
-  if (bytes == 0) return;
-  busy_ = true;
+bool DeviceMemory::set_place(ir::ValueId root, std::byte* given) {
   const auto end = ends_.find(root);
-  if (end == ends_.end()) return session_->upload(place(root), host, bytes);
-  std::memcpy(end->second.staging, host, bytes);
-  session_->upload(end->second.device, end->second.staging, bytes);
+  if (end == ends_.end() || end->second.given == given) return false;
+  end->second.given = given;
+  return true;
 }
 
-void DeviceMemory::download(ir::ValueId root, std::byte* host) {
+void DeviceMemory::upload(ir::ValueId root, const std::byte* host, bool pinned) {
   const size_t bytes = value_bytes(plan_.graph, root);
   if (bytes == 0) return;
   busy_ = true;
   const auto end = ends_.find(root);
-  if (end == ends_.end()) return session_->download(host, place(root), bytes);
-  session_->download(end->second.staging, end->second.device, bytes);
+  if (end == ends_.end() || pinned) return session_->upload(place(root), host, bytes);
+  std::memcpy(end->second.staging, host, bytes);
+  session_->upload(end->second.now(), end->second.staging, bytes);
+}
+
+void DeviceMemory::download(ir::ValueId root, std::byte* host, bool pinned) {
+  const size_t bytes = value_bytes(plan_.graph, root);
+  if (bytes == 0) return;
+  busy_ = true;
+  const auto end = ends_.find(root);
+  if (end == ends_.end() || pinned) return session_->download(host, place(root), bytes);
+  session_->download(end->second.staging, end->second.now(), bytes);
   landings_.push_back({host, end->second.staging, bytes});
 }
 

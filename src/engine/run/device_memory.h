@@ -24,10 +24,14 @@ class DeviceMemory {
   std::byte* place(ir::ValueId root) const;
   std::byte* scratch() const { return scratch_.get(); }
 
+  // Puts an input or output of the graph where the caller has it on the device; nullptr: back to its own
+  // place. True when that is another place than before.
+  bool set_place(ir::ValueId root, std::byte* given);
+
   // Inputs and outputs go through staging memory: what they are copied from is free again at once, what they
-  // are copied to has them after wait().
-  void upload(ir::ValueId root, const std::byte* host);
-  void download(ir::ValueId root, std::byte* host);
+  // are copied to has them after wait(). With `pinned` memory of the host directly: it must stay until then.
+  void upload(ir::ValueId root, const std::byte* host, bool pinned = false);
+  void download(ir::ValueId root, std::byte* host, bool pinned = false);
   // Until all that was queued is done. Costs nothing when nothing was.
   void wait();
   void note_work() { busy_ = true; }
@@ -36,6 +40,8 @@ class DeviceMemory {
   struct End {
     std::byte* device;
     std::byte* staging;
+    std::byte* given = nullptr;  // by the caller, instead of `device`
+    std::byte* now() const { return given != nullptr ? given : device; }
   };
   struct Landing {
     std::byte* host;

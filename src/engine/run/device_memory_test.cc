@@ -67,6 +67,120 @@ TEST(Device, IsOneRecordingWhenNothingFallsBack) {
   for (const LayerTime& layer : engine.profile()) EXPECT_EQ(layer.fallback, "") << layer.node;
 }
 
+// Contexts take the constants that are there; the host lets go of its own.
+TEST(Device, HasTheConstantsOfAPlanOnce) {
+  const ir::Graph graph = typed(resnet_v1());
+  const Pair pair({"QConv"});
+  const std::vector<Tensor> inputs = random_inputs(graph);
+  const std::vector<Tensor> expected = on_host(graph, inputs);
+  auto first =
+      std::make_unique<Engine>(build(graph, ops::standard(), pair.backends, {.threads = 2}), pair.backends);
+  const int uploads = *pair.far.uploads;
+  EXPECT_GT(uploads, 3);
+  for (const PlanStep& step : first->plan().steps)
+    EXPECT_TRUE(step.backend != "far" || step.packed.empty()) << "constants are still on the host";
+  Engine second = first->context();
+  Engine third = second.context({.threads = 1});
+  EXPECT_EQ(first->run(inputs), expected);
+  first.reset();
+  for (int run = 0; run < 3; ++run) EXPECT_EQ(third.run(inputs), expected) << "run " << run;
+  EXPECT_EQ(second.run(inputs), expected);
+  EXPECT_EQ(*pair.far.uploads, uploads);
+}
+
+// Memory of one device with what a tensor holds, as another library would hand it over.
+std::shared_ptr<std::byte> on_device(Engine& engine, FarSession& session, const Tensor& tensor) {
+  auto memory = engine.allocate("far", tensor.byte_size());
+  session.upload(memory.get(), tensor.raw(), tensor.byte_size());
+  session.wait();
+  return memory;
+}
+
+Tensor from_device(FarSession& session, const std::byte* at, const Tensor& like) {
+  Tensor tensor(like.dtype(), like.shape());
+  session.download(tensor.mutable_raw(), at, tensor.byte_size());
+  session.wait();
+  return tensor;
+}
+
+// Inputs and outputs lie on the device or on the host, in turns: the same results wherever the border lies.
+TEST(Device, TakesAndGivesTensorsThatLieThere) {
+  int tried = 0;
+  for (const std::set<std::string>& takes : {std::set<std::string>{},
+                                             {"QConv"},
+                                             {"QuantizeLinear", "Transpose"},
+                                             {"QAdd", "QGemm"},
+                                             {"DequantizeLinear"}}) {
+    for (const std::string& text : {resnet_v1(), conv_chain()}) {
+      const ir::Graph graph = typed(text);
+      const std::vector<Tensor> inputs = random_inputs(graph);
+      const std::vector<Tensor> expected = on_host(graph, inputs);
+      const Pair pair(takes);
+      const Plan plan = build(graph, ops::standard(), pair.backends, {.threads = 1});
+      if (!plan.needs.contains("far")) continue;
+      ++tried;
+      Engine engine(plan, pair.backends);
+      FarSession& session = *pair.far.session;
+      const auto far_in = on_device(engine, session, inputs[0]);
+      for (const bool pinned : {false, true}) {
+        for (int round = 0; round < 6; ++round) {
+          SCOPED_TRACE(fmt::format("{} operators far away, round {}", takes.size(), round));
+          Tensor result(expected[0].dtype(), expected[0].shape());
+          const auto far_out = engine.allocate("far", result.byte_size());
+          const Place from = round % 2 == 0 ? Place{far_in.get(), "far"}
+                                            : Place{const_cast<std::byte*>(inputs[0].raw()), "", pinned};
+          const bool out_there = round / 2 % 2 == 0;
+          const Place to = out_there ? Place{far_out.get(), "far"} : Place{result.mutable_raw(), "", pinned};
+          engine.run_at({&from, 1}, {&to, 1});
+          EXPECT_EQ(out_there ? from_device(session, far_out.get(), result) : result, expected[0]);
+        }
+      }
+      EXPECT_EQ(engine.run(inputs), expected);
+    }
+  }
+  EXPECT_GT(tried, 6);
+}
+
+// What lies on the device is not copied, and the same places are replayed.
+TEST(Device, CopiesNothingThatLiesThere) {
+  const ir::Graph graph = typed(resnet_v1());
+  const Pair pair;
+  Engine engine(build(graph, ops::standard(), pair.backends, {.threads = 1}), pair.backends);
+  const std::vector<Tensor> inputs = random_inputs(graph), expected = on_host(graph, inputs);
+  FarSession& session = *pair.far.session;
+  const auto in = on_device(engine, session, inputs[0]);
+  const auto out = engine.allocate("far", expected[0].byte_size());
+  const Place from{in.get(), "far"}, to{out.get(), "far"};
+  const FarSession::Counts before = session.counts;
+  for (int run = 0; run < 5; ++run) engine.run_at({&from, 1}, {&to, 1});
+  EXPECT_EQ(session.counts.uploads, before.uploads);
+  EXPECT_EQ(session.counts.downloads, before.downloads);
+  EXPECT_EQ(session.counts.recordings, 1);
+  EXPECT_EQ(session.counts.replays, 4);
+  EXPECT_EQ(from_device(session, out.get(), expected[0]), expected[0]);
+  const auto other = engine.allocate("far", expected[0].byte_size());
+  const Place there{other.get(), "far"};
+  engine.run_at({&from, 1}, {&there, 1});
+  EXPECT_EQ(from_device(session, other.get(), expected[0]), expected[0])
+      << "a recording of the old place ran";
+}
+
+TEST(Device, RefusesPlacesOnADeviceThatItDoesNotUse) {
+  const ir::Graph graph = typed(resnet_v1());
+  const EvaluatingBackend near;
+  const std::vector<const Backend*> host = {&near};
+  Engine engine(build(graph, ops::standard(), host, {.threads = 2}), host);
+  const std::vector<Tensor> inputs = random_inputs(graph);
+  Tensor result(DType::Float32, {4, 10});
+  const Place from{const_cast<std::byte*>(inputs[0].raw()), "far"}, to{result.mutable_raw()};
+  try {
+    engine.run_at({&from, 1}, {&to, 1});
+    ADD_FAILURE() << "nothing was refused";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("lies on the device of 'far', where no step of the plan runs"));
+  }
+}
+
 // A tensor goes over once, however many steps read it there.
 TEST(Device, CopiesATensorOnce) {
   const ir::Graph graph = typed(resnet_v1());

@@ -17,6 +17,16 @@ struct EngineOptions {
   bool pin = false;  // keep each worker on one core
   bool spin =
       true;  // threads that wait for work do so for a while; else they sleep at once, for others' sake
+  bool images_apart = true;  // batches may run image by image (engine/run/images_apart.h)
+  Team* team = nullptr;  // threads of someone else, who outlives the engine, instead of `threads` own ones
+};
+
+// Where an input or an output of the network lies in one run: memory of the host, or of the device whose
+// backend is named. What comes in must be there when the run begins (of a device: done, not only queued).
+struct Place {
+  std::byte* data = nullptr;
+  std::string_view backend = {};  // "": the host
+  bool pinned = false;            // of the host, allocated for copies (Session::allocate_staging)
 };
 
 // Time that one step took, summed over the runs since profiling was switched on.
@@ -61,6 +71,18 @@ class Engine final : public ir::Runner {
   // Memory is allocated for the outputs only.
   std::vector<Tensor> run(std::span<const Tensor> inputs, const Observer& observer = {}) override;
 
+  // The same without checks of types and without allocation: by input and output of the plan where it lies,
+  // each as large as its type. Inputs and outputs on a device are used where they lie by the steps there; a
+  // network that is all there is recorded once for the same places. Fails when a place is on a device where
+  // this engine runs nothing.
+  void run_at(std::span<const Place> inputs, std::span<const Place> outputs, const Observer& observer = {});
+  // Memory for a Place on that backend's device, as long as the caller keeps it.
+  std::shared_ptr<std::byte> allocate(std::string_view backend, size_t bytes);
+
+  // Images of the batch that are run one by one, each thread on images of its own; 1: steps take the batch.
+  int64_t images_apart() const;
+  // Memory on the host for tensors between steps.
+  size_t arena_bytes() const;
   void set_profiling(bool on);
   std::vector<LayerTime> profile() const;
   Copies copies() const;

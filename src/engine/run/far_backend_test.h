@@ -92,9 +92,19 @@ inline std::unique_ptr<Recording> FarSession::record(const std::function<void()>
 
 class FarStep final : public Step {
  public:
-  FarStep(const NodeView& view, std::vector<Tensor> packed)
-      : inputs_(view.inputs), outputs_(view.outputs), step_(view, std::move(packed)) {}
-  void attach(Session&) override { attached_ = true; }
+  // `uploads` counts those whose constants went to the device.
+  FarStep(const NodeView& view, std::vector<Tensor> packed, std::shared_ptr<int> uploads)
+      : inputs_(view.inputs),
+        outputs_(view.outputs),
+        uploads_(std::move(uploads)),
+        node_(std::make_shared<ir::Node>(view.node)),
+        step_(std::make_shared<EvaluatingStep>(
+            NodeView{*node_, view.inputs, view.outputs, view.constants, view.threads}, std::move(packed))) {}
+  void attach(Session&) override {
+    attached_ = true;
+    ++*uploads_;
+  }
+  std::unique_ptr<Step> twin() const override { return std::make_unique<FarStep>(*this); }
   void run(const RunArgs& args) override {
     auto& session = dynamic_cast<FarSession&>(*args.session);
     if (!attached_) fail("far: a step ran before its constants were there");
@@ -104,8 +114,8 @@ class FarStep final : public Step {
       if (inputs[i] != nullptr) session.check(inputs[i], bytes_of(inputs_[i]));
     }
     for (size_t i = 0; i < outputs.size(); ++i) session.check(outputs[i], bytes_of(outputs_[i]));
-    session.queue([this, inputs, outputs, &team = args.team] {
-      step_.run({inputs, outputs, nullptr, team});
+    session.queue([step = step_, inputs, outputs, &team = args.team] {
+      step->run({inputs, outputs, nullptr, team});
     });
   }
 
@@ -114,7 +124,9 @@ class FarStep final : public Step {
     return static_cast<size_t>(element_count(*type.shape)) * size_of(type.dtype);
   }
   std::vector<ir::Type> inputs_, outputs_;
-  EvaluatingStep step_;
+  std::shared_ptr<int> uploads_;
+  std::shared_ptr<ir::Node> node_;
+  std::shared_ptr<EvaluatingStep> step_;
   bool attached_ = false;
 };
 
@@ -133,7 +145,7 @@ class FarBackend final : public Backend {
   }
   std::unique_ptr<Step> load(const NodeView& view, std::string_view,
                              std::vector<Tensor> packed) const override {
-    return std::make_unique<FarStep>(view, std::move(packed));
+    return std::make_unique<FarStep>(view, std::move(packed), uploads);
   }
   std::shared_ptr<Session> open() const override {
     return session = std::make_shared<FarSession>(*template_);
@@ -145,6 +157,7 @@ class FarBackend final : public Backend {
 
   int distance = 7;
   mutable std::shared_ptr<FarSession> session;  // the last one opened
+  std::shared_ptr<int> uploads = std::make_shared<int>(0);
   std::shared_ptr<FarSession> template_ = std::make_shared<FarSession>();
 
  private:

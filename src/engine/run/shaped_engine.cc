@@ -21,7 +21,26 @@ void ShapedEngine::watch(std::vector<std::string> names) {
   watched_ = std::move(names);
 }
 
+void ShapedEngine::check_shape(size_t input, const Shape& shape) const {
+  const ir::Value& value = graph_.value(graph_.inputs()[input]);
+  const std::optional<Shape>& declared = value.type.shape;
+  if (declared && declared->size() != shape.size())
+    fail("input '{}' has shape {} where the model takes {} dimensions", value.name, kvant::to_string(shape),
+         declared->size());
+  for (size_t d = 0; d < shape.size(); ++d) {
+    const bool open = !declared || (*declared)[d] == kUnknownDim;
+    if (open && shape[d] == 0)
+      fail("input '{}' has shape {}: nothing to compute along dimension {}", value.name,
+           kvant::to_string(shape), d);
+    if (!open && shape[d] != (*declared)[d])
+      fail("input '{}' has shape {}: dimension {} of the model is {}", value.name, kvant::to_string(shape), d,
+           (*declared)[d]);
+  }
+}
+
 Engine& ShapedEngine::engine_for(const std::vector<Shape>& shapes) {
+  KVANT_CHECK(shapes.size() == graph_.inputs().size(), "a shape for each input");
+  for (size_t i = 0; i < shapes.size(); ++i) check_shape(i, shapes[i]);
   const auto found = std::ranges::find(entries_, shapes, &Entry::shapes);
   if (found != entries_.end()) {
     entries_.splice(entries_.begin(), entries_, found);
@@ -43,17 +62,7 @@ Engine& ShapedEngine::engine_for(const std::vector<Shape>& shapes) {
 std::vector<Tensor> ShapedEngine::run(std::span<const Tensor> inputs, const Observer& observer) {
   ir::check_inputs(graph_, inputs);
   std::vector<Shape> shapes;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const ir::Value& value = graph_.value(graph_.inputs()[i]);
-    const Shape& shape = inputs[i].shape();
-    for (size_t d = 0; d < shape.size(); ++d) {
-      const bool open = !value.type.shape || (*value.type.shape)[d] == kUnknownDim;
-      if (open && shape[d] == 0)
-        fail("input '{}' has shape {}: nothing to compute along dimension {}", value.name,
-             kvant::to_string(shape), d);
-    }
-    shapes.push_back(shape);
-  }
+  for (const Tensor& input : inputs) shapes.push_back(input.shape());
   return engine_for(shapes).run(inputs, observer);
 }
 

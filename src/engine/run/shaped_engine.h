@@ -28,7 +28,8 @@ class ShapedEngine final : public ir::Runner {
   // each dimension that it leaves open. The same inputs give the same results, whatever ran before.
   std::vector<Tensor> run(std::span<const Tensor> inputs, const Observer& observer = {}) override;
 
-  // The engine for these shapes, built if need be; good until the next call.
+  // The engine for these shapes, by input, built if need be; good until the next call. Fails on shapes that
+  // the model does not take.
   Engine& engine_for(const std::vector<Shape>& shapes);
   // How often a plan was built.
   size_t builds() const { return builds_; }
@@ -38,6 +39,8 @@ class ShapedEngine final : public ir::Runner {
     std::vector<Shape> shapes;
     Engine engine;
   };
+
+  void check_shape(size_t input, const Shape& shape) const;
 
   ir::Graph graph_;
   const ir::OpTable& ops_;
