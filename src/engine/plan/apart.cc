@@ -10,11 +10,11 @@
 namespace kvant::engine {
 namespace {
 
-using Names = std::set<std::string, std::less<>>;
+using OpNames = std::set<std::string, std::less<>>;
 
 // Operators whose result's leading dimension is that of their first operand's and which work along others.
-const Names& of_images() {
-  static const Names names = {
+const OpNames& image_names() {
+  static const OpNames names = {
       "QConv",         "QAveragePool",    "QGlobalAveragePool",    "ConvNhwc",
       "MaxPoolNhwc",   "AveragePoolNhwc", "GlobalAveragePoolNhwc", "Conv",
       "ConvTranspose", "MaxPool",         "AveragePool",           "GlobalAveragePool",
@@ -24,52 +24,52 @@ const Names& of_images() {
 }
 
 // Rows of the last dimension, each for itself: a leading dimension is never the last one here.
-const Names& of_rows() {
-  static const Names names = {"QGemm", "Linear"};
+const OpNames& row_names() {
+  static const OpNames names = {"QGemm", "Linear"};
   return names;
 }
 
 // Whose operands beyond the weights are residuals of the result's shape.
-const Names& with_residual() {
-  static const Names names = {"QConv", "QGemm", "ConvNhwc", "Linear"};
+const OpNames& residual_names() {
+  static const OpNames names = {"QConv", "QGemm", "ConvNhwc", "Linear"};
   return names;
 }
 
-const Names& elementwise() {
-  static const Names names = {"QAdd",
-                              "QMul",
-                              "QLut",
-                              "QuantizeLinear",
-                              "DequantizeLinear",
-                              "Add",
-                              "Sub",
-                              "Mul",
-                              "Div",
-                              "Min",
-                              "Max",
-                              "Relu",
-                              "Clip",
-                              "Sigmoid",
-                              "Tanh",
-                              "Gelu",
-                              "Erf",
-                              "Exp",
-                              "HardSigmoid",
-                              "HardSwish",
-                              "LeakyRelu",
-                              "Elu",
-                              "Mish",
-                              "Sqrt",
-                              "Neg",
-                              "Abs",
-                              "Softplus",
-                              "Identity"};
+const OpNames& elementwise_names() {
+  static const OpNames names = {"QAdd",
+                                "QMul",
+                                "QLut",
+                                "QuantizeLinear",
+                                "DequantizeLinear",
+                                "Add",
+                                "Sub",
+                                "Mul",
+                                "Div",
+                                "Min",
+                                "Max",
+                                "Relu",
+                                "Clip",
+                                "Sigmoid",
+                                "Tanh",
+                                "Gelu",
+                                "Erf",
+                                "Exp",
+                                "HardSigmoid",
+                                "HardSwish",
+                                "LeakyRelu",
+                                "Elu",
+                                "Mish",
+                                "Sqrt",
+                                "Neg",
+                                "Abs",
+                                "Softplus",
+                                "Identity"};
   return names;
 }
 
 // Along `axis`, or (norms) from there on.
-const Names& along_an_axis() {
-  static const Names names = {
+const OpNames& axis_names() {
+  static const OpNames names = {
       "QConcat", "Concat", "Softmax", "QSoftmax", "LayerNormalization", "QLayerNormalization"};
   return names;
 }
@@ -119,15 +119,15 @@ class Apart {
       return !perm.empty() && perm[0] == 0;
     }
     if (node.op == "QMatMul") return is_product(node);
-    if (elementwise().contains(node.op)) return operands_agree(node);
+    if (elementwise_names().contains(node.op)) return operands_agree(node);
     if (node.op == "Flatten") return node.attributes.integer("axis", 1) > 0 && first_leads(node);
-    if (along_an_axis().contains(node.op)) {
+    if (axis_names().contains(node.op)) {
       const int64_t rank = static_cast<int64_t>(shape(node.outputs[0])->size());
       const int64_t axis = node.attributes.integer("axis", -1);
       return (axis < 0 ? axis + rank : axis) > 0 && operands_agree(node);
     }
-    if (of_rows().contains(node.op)) return shape(node.inputs[0])->size() > 1 && first_leads(node);
-    return of_images().contains(node.op) && first_leads(node);
+    if (row_names().contains(node.op)) return shape(node.inputs[0])->size() > 1 && first_leads(node);
+    return image_names().contains(node.op) && first_leads(node);
   }
 
   // Only the first operand and a residual come at run time, and lead as the result does.
@@ -137,7 +137,7 @@ class Apart {
     for (size_t i = 1; i < node.inputs.size(); ++i) {
       const ir::ValueId input = node.inputs[i];
       if (input == ir::kNone || is_constant(input)) continue;
-      if (i < 3 || !with_residual().contains(node.op) || *shape(input) != *shape(output)) return false;
+      if (i < 3 || !residual_names().contains(node.op) || *shape(input) != *shape(output)) return false;
     }
     return true;
   }
