@@ -58,7 +58,7 @@ def main():
                   outputs=[at("no.onnx")])
         if not os.path.exists("/dev/nvidia0"):
             c.refused("training without a card", (*training, "--device", "cuda"),
-                      r"has no CUDA: train with --device cpu|sees no card on this machine|training plug-in",
+                      r"has no CUDA: train with --device cpu|sees no card on this machine|training needs the plug-in",
                       outputs=[at("no.onnx")])
             missing = r"no CUDA kernels|no NVIDIA driver is installed|finds no card|stub and no driver"
             c.refused("no card", ("build", at("q.onnx"), "--device", "cuda", "-o", at("no.plan")), missing)

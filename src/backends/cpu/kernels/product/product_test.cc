@@ -8,6 +8,7 @@
 #include <cstring>
 #include <vector>
 
+#include "backends/cpu/kernels/guarded_bytes.h"
 #include "backends/cpu/kernels/product/loops.h"
 #include "base/random.h"
 
@@ -80,18 +81,24 @@ struct ProductCase {
     return y;
   }
 
+  // On buffers of exactly the right size, closed pages around them, scratch filled with rubbish.
   std::vector<uint8_t> run(const ProductKernels& kernels, int64_t cut) const {
-    std::vector<uint8_t> y = blank();
-    std::vector<uint8_t> packed(kernels.packed_bytes(desc) + 64),
-        scratch(kernels.scratch_bytes(desc) + 64, 0xA5);
-    const auto aligned = [](std::vector<uint8_t>& bytes) {
-      return reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(bytes.data()) + 63) / 64 * 64);
-    };
-    kernels.pack(desc, b_view, aligned(packed));
-    const ProductResult result{reinterpret_cast<std::byte*>(y.data()), desc.n};
-    kernels.run(desc, a_view, aligned(packed), result, 0, cut, aligned(scratch));
-    kernels.run(desc, a_view, aligned(packed), result, cut, desc.m, aligned(scratch));
-    return y;
+    constexpr size_t kVector = 64;  // what engines align constants and scratch to
+    const GuardedBytes left(a.data(), a.size(), 1), right(b.data(), b.size(), 1);
+    CodeMatrix left_view = a_view, right_view = b_view;
+    left_view.data = reinterpret_cast<const uint8_t*>(left.data());
+    right_view.data = reinterpret_cast<const uint8_t*>(right.data());
+    const GuardedBytes packed(kernels.packed_bytes(desc), kVector);
+    kernels.pack(desc, right_view, packed.data());
+    const GuardedBytes scratch(kernels.scratch_bytes(desc), kVector);
+    std::memset(scratch.data(), 0xA5, kernels.scratch_bytes(desc));
+    const std::vector<uint8_t> before = blank();
+    const GuardedBytes y(before.data(), before.size(), 4);
+    const ProductResult result{y.data(), desc.n};
+    kernels.run(desc, left_view, packed.data(), result, 0, cut, scratch.data());
+    kernels.run(desc, left_view, packed.data(), result, cut, desc.m, scratch.data());
+    const auto* const results = reinterpret_cast<const uint8_t*>(y.data());
+    return {results, results + before.size()};
   }
 };
 

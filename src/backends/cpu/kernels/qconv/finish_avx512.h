@@ -298,18 +298,18 @@ KVANT_INLINE void finish_sums(const TileArgs& a, const CodeConstants& c, bool pl
                                                _mm512_loadu_ps(a.multiplier + 16 * i),
                                                _mm512_loadu_ps(a.bias + 16 * i)));
   }
-  if (is_activated(*a.epilogue)) {
-    alignas(64) float values[16 * V];
-    for (int i = 0; i < V; ++i) _mm512_store_si512(values + 16 * i, v[i]);
-    finish_activated<V>(a, values, pixel, 1);
-  } else if (!plain) {
-    finish_slowly<V>(a, v, pixel);
-  } else if (a.epilogue->residual != Code::None) {
-    finish_residual<V>(a, c, v, pixel, lanes);
-  } else {
+  if (plain && a.epilogue->residual == Code::None) {
 #pragma GCC unroll 4
     for (int i = 0; i < V; ++i) v[i] = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_castsi512_ps(v[i]), c.high));
     store_codes<V>(c, v, lanes, a.y + pixel * a.y_stride);
+  } else if (plain) {
+    finish_residual<V>(a, c, v, pixel, lanes);
+  } else if (is_activated(*a.epilogue)) {
+    alignas(64) float values[16 * V];
+    for (int i = 0; i < V; ++i) _mm512_store_si512(values + 16 * i, v[i]);
+    finish_activated<V>(a, values, pixel, 1);
+  } else {
+    finish_slowly<V>(a, v, pixel);
   }
 }
 

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "backends/cpu/kernels/guarded_bytes.h"
 #include "backends/cpu/kernels/qconv/qconv.h"
 #include "base/random.h"
 #include "tensor/tensor.h"
@@ -166,20 +167,26 @@ struct QConvCase {
     return y;
   }
 
-  // Runs a kernel on buffers of exactly the right size, scratch filled with rubbish.
+  // Runs a kernel on buffers of exactly the right size, closed pages around them, scratch filled with
+  // rubbish.
   std::vector<uint8_t> run(const QConvKernel& kernel, int threads) const {
+    constexpr size_t kVector = 64;  // what engines align constants and scratch to
     const ConvShape& s = desc.shape;
-    Tensor packed(DType::UInt8, {static_cast<int64_t>(kernel.packed_bytes(desc))});
-    std::byte* blob = packed.mutable_raw();
-    kernel.pack(desc, {w.data(), multiplier.data(), bias.data()}, blob);
-    Tensor scratch(DType::UInt8, {static_cast<int64_t>(kernel.scratch_bytes(desc)) * threads + 64});
-    std::memset(scratch.mutable_raw(), 0xA5, scratch.byte_size());
-    std::vector<uint8_t> y(static_cast<size_t>(s.n * s.ho * s.wo * s.k * code_bytes(desc.epilogue.output)),
-                           0xEE);
-    const QConvPointers p{blob, x.data(), residual.empty() ? nullptr : residual.data(), y.data(),
-                          scratch.mutable_raw()};
+    const GuardedBytes blob(kernel.packed_bytes(desc), kVector);
+    kernel.pack(desc, {w.data(), multiplier.data(), bias.data()}, blob.data());
+    const size_t scratch_bytes = kernel.scratch_bytes(desc) * static_cast<size_t>(threads);
+    const GuardedBytes scratch(scratch_bytes, kVector);
+    std::memset(scratch.data(), 0xA5, scratch_bytes);
+    const GuardedBytes codes(x.data(), x.size(), 1), added(residual.data(), residual.size(), 4);
+    const auto bytes = static_cast<size_t>(s.n * s.ho * s.wo * s.k * code_bytes(desc.epilogue.output));
+    const GuardedBytes y(bytes, 4);
+    std::memset(y.data(), 0xEE, bytes);
+    auto* const results = reinterpret_cast<uint8_t*>(y.data());
+    const QConvPointers p{blob.data(), reinterpret_cast<const uint8_t*>(codes.data()),
+                          residual.empty() ? nullptr : reinterpret_cast<const uint8_t*>(added.data()),
+                          results, scratch.data()};
     for (int t = 0; t < threads; ++t) kernel.run(desc, p, t, threads);
-    return y;
+    return {results, results + bytes};
   }
 
   std::string describe() const {
