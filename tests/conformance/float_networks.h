@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Networks beside the ten of engine/passes/networks_test.h: float ones, and one quantized as TensorRT has it.
+// Networks beside those of engine/passes/networks_test.h: float ones, and one quantized as TensorRT has it.
 #pragma once
 
 #include <string>

@@ -72,6 +72,28 @@ inline std::string squeeze_excite() {
       "a_dq");
 }
 
+// A decoder: transposed convolutions (one of whose results the next concatenates), and pixels out of
+// channels.
+inline std::string decoder() {
+  const auto up = [](const std::string& name, const std::string& x, int kernel, int pad) {
+    return fmt::format(
+        "const %{0}_w: i8[8,6,{2},{2}] = rand(21) const %{0}_ws: f32[6] = fill(0.002) const %{0}_b: f32[6] = "
+        "rand(22)\n"
+        "%{0}_wd = DequantizeLinear \"{0}_wDQ\" (%{0}_w, %{0}_ws) {{axis = 1}}\n"
+        "%{0} = ConvTranspose \"{0}\" (%{1}, %{0}_wd, %{0}_b) {{strides = [2,2], pads = "
+        "[{3},{3},{3},{3}]}}\n",
+        name, x, kernel, pad);
+  };
+  return graph_text(pair("x", 0.02f) + conv("c1", "x_dq", {.stride = 2}) + unary("r1", "Relu", "c1") +
+                        pair("r1", 0.02f) + up("t1", "r1_dq", 2, 0) + unary("s1", "Relu", "t1") +
+                        pair("s1", 0.02f) + up("t2", "r1_dq", 4, 1) + pair("t2", 0.02f) +
+                        "%cat = Concat \"cat\" (%s1_dq, %t2_dq, %x_dq) {axis = 1}\n" + pair("cat", 0.02f) +
+                        conv("c2", "cat_dq", {.out = 16, .in = 20}) + pair("c2", 0.03f) +
+                        unary("d", "DepthToSpace", "c2_dq", "blocksize = 2") + pair("d", 0.03f) +
+                        conv("c3", "d_dq", {.out = 5, .in = 4}) + pair("c3", 0.04f),
+                    "c3_dq");
+}
+
 // Activations between codes: tables behind a dense and a depthwise convolution.
 inline std::string activation_tables() {
   return graph_text(pair("x", 0.02f) + conv("e", "x_dq", {.kernel = 1}) + pair("e", 0.03f) +
@@ -240,6 +262,7 @@ inline std::vector<Network> networks() {
           {"mobilenet_v2", mobilenet_v2(), 2, integer},
           {"squeeze_excite", squeeze_excite(), 2, integer},
           {"activation_tables", activation_tables(), 2, integer},
+          {"decoder", decoder(), 5, {"Conv", "ConvNhwc", "ConvTranspose", "DepthToSpace", "Relu"}},
           {"meets_its_transpose",
            graph_text("%t = Transpose \"t\" (%x) {perm = [0,1,3,2]}\n%y = Add \"y\" (%x, %t)\n", "y"),
            1,
