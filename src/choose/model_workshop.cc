@@ -12,6 +12,7 @@
 #include "choose/sensitivity.h"
 #include "ir/infer.h"
 #include "ir/statistics.h"
+#include "quant/adjust/fold_batch_norm.h"
 #include "train/plugin.h"
 
 namespace kvant::choose {
@@ -94,18 +95,40 @@ std::vector<std::string> ModelWorkshop::variants() const {
   return names;
 }
 
+const Variant& ModelWorkshop::variant_of(const std::string& name) const {
+  const auto asked = std::ranges::find(options_.variants, name, &Variant::name);
+  if (asked != options_.variants.end()) return *asked;
+  const auto derived = derived_.find(name);
+  KVANT_CHECK(derived != derived_.end(), "no variant " + name);
+  return derived->second;
+}
+
+std::optional<std::string> ModelWorkshop::with_tables(const std::string& name) {
+  if (options_.placement.activation_tables) return std::nullopt;
+  quant::PlaceOptions placement = options_.placement;
+  placement.activation_tables = true;
+  ir::Graph folded =
+      floats_;  // as every variant has it: a batch norm stands between a layer and its activation
+  quant::fold_batch_norm(folded);
+  if (quant::place(folded, placement).curves().empty()) return std::nullopt;
+  Variant variant = variant_of(name);
+  variant.name += " + activation tables";
+  variant.tables = true;
+  return derived_.insert_or_assign(variant.name, variant).first->first;
+}
+
 const ir::Graph& ModelWorkshop::quantized(const std::string& name) {
   const auto made = quantized_.find(name);
   if (made != quantized_.end()) return made->second;
-  const auto variant = std::ranges::find(options_.variants, name, &Variant::name);
-  KVANT_CHECK(variant != options_.variants.end(), "no variant " + name);
+  const Variant& variant = variant_of(name);
   quant::QuantizeOptions options;
-  options.calibration.calibrator = variant->calibrator;
+  options.calibration.calibrator = variant.calibrator;
   options.calibration.expected_samples = data_.calibration.size();
-  options.adjust = variant->adjust;
+  options.adjust = variant.adjust;
   options.adjusting.seed = options_.seed;
   options.adjusting.threads = options_.threads;
   options.placement = options_.placement;
+  if (variant.tables) options.placement.activation_tables = true;
   data::Loader loader(data_.calibration, sequential(tools_.loader, data_.calibration));
   const auto batches = quant::CalibrationSet::reopened([&loader] {
     loader.seek(0);

@@ -27,6 +27,7 @@ namespace kvant::choose {
 struct Variant {
   std::string name, calibrator;
   std::vector<std::string> adjust;  // as quant::parse_adjusts() gives
+  bool tables = false;              // pairs before activations, whatever the placement's options say
 };
 
 // The calibrators in their order with the default steps, then, where `repair` holds any, the last of them
@@ -63,6 +64,7 @@ class ModelWorkshop final : public Workshop {
   ~ModelWorkshop() override;
 
   std::vector<std::string> variants() const override;
+  std::optional<std::string> with_tables(const std::string& variant) override;
   Measured measure(const Recipe& recipe, double seconds_left) override;
   Units units(const std::string& variant, double seconds_left) override;
   std::optional<std::string> qat_missing() override;
@@ -75,6 +77,7 @@ class ModelWorkshop final : public Workshop {
 
  private:
   class Judge;
+  const Variant& variant_of(const std::string& name) const;
   const ir::Graph& quantized(const std::string& variant);
   ir::Graph mixed(const Recipe& recipe);
   const ir::Graph& tuned(const Recipe& recipe, double seconds_left);
@@ -84,6 +87,7 @@ class ModelWorkshop final : public Workshop {
   WorkshopTools tools_;
   WorkshopOptions options_;
   SearchState& state_;
+  std::map<std::string, Variant> derived_;              // made by with_tables()
   std::map<std::string, ir::Graph> quantized_, tuned_;  // by variant
   std::unique_ptr<Judge> judge_;
   double begin_;

@@ -16,6 +16,7 @@
 #include "choose/layers.h"
 #include "choose/search.h"
 #include "ir/interpreter.h"
+#include "ir/statistics.h"
 #include "ops/ops.h"
 #include "train/plugin.h"
 #include "zoo/zoo.h"
@@ -155,6 +156,25 @@ TEST(ModelWorkshop, MakesScoresAndTimes) {
   const std::vector<std::string> left = quantized_layers(shop.workshop->make(mixed, kForever));
   EXPECT_EQ(left.size(), layers.size() - 2);
   EXPECT_LT(shop.workshop->measure(mixed, kForever).score.relative_error, max.score.relative_error);
+}
+
+TEST(ModelWorkshop, OffersTablesWhereActivationsStandBetweenCodes) {
+  Shop shop;
+  EXPECT_EQ(shop.workshop->with_tables("max"), std::nullopt);  // ReLU alone
+  WorkshopOptions options;
+  Shop swish(zoo::create("efficientnet-cifar", {.input = {3, 8, 8}}), options);
+  const std::string name = "max + activation tables";
+  EXPECT_EQ(swish.workshop->with_tables("max"), name);
+  EXPECT_EQ(swish.workshop->variants().size(), 3u);  // asked for alone
+  const auto pairs = [&](const std::string& variant) {
+    return ir::summarize_qdq(swish.workshop->make(ptq(variant), kForever)).activation_pairs;
+  };
+  EXPECT_GT(pairs(name), pairs("max"));
+  EXPECT_GT(swish.workshop->measure(ptq(name), kForever).ms, 0);
+  options.placement.activation_tables = true;
+  EXPECT_EQ(
+      Shop(zoo::create("efficientnet-cifar", {.input = {3, 8, 8}}), options).workshop->with_tables("max"),
+      std::nullopt);  // in every variant already
 }
 
 TEST(ModelWorkshop, RefusesAQuantizedModel) {

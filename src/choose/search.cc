@@ -25,6 +25,7 @@ class Search {
     start();
     try {
       ptq();
+      tables();
       if (!acceptable() && options_.mixed) mixed();
       if (options_.qat) qat();
     } catch (const OutOfTime&) {
@@ -98,6 +99,19 @@ class Search {
       }
     }
     if (!base_ && first) throw *first;
+  }
+
+  // What is within the drop may afford one more rounding of each activation.
+  void tables() {
+    if (!base_ || !trial(*base_).within) return;
+    const auto variant = workshop_.with_tables(trial(*base_).recipe.variant);
+    if (!variant) return;
+    const std::string name = "ptq " + *variant;
+    try {
+      attempt(name, {.stage = Stage::Ptq, .variant = *variant, .floats = {}});
+    } catch (const Error& error) {
+      outcome_.skipped.push_back({name, error.what()});
+    }
   }
 
   void mixed() {

@@ -41,6 +41,9 @@ class RememberingWorkshop final : public Workshop {
   // Both must outlive it.
   RememberingWorkshop(Workshop& workshop, SearchState& state) : workshop_(workshop), state_(state) {}
   std::vector<std::string> variants() const override { return workshop_.variants(); }
+  std::optional<std::string> with_tables(const std::string& variant) override {
+    return workshop_.with_tables(variant);
+  }
   Measured measure(const Recipe& recipe, double seconds_left) override;
   // Units of which some were left out for want of time are measured again.
   Units units(const std::string& variant, double seconds_left) override;

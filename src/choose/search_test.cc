@@ -30,6 +30,8 @@ class FakeWorkshop : public Workshop {
   std::vector<Layer> layers = {{0.001, 1}, {0.030, 1}, {0.002, 1}, {0.008, 1}};
   std::map<std::string, double> factor = {{"max", 1.0}, {"mse", 0.8}};  // of a variant on all losses
   double float_ms = 10, overhead_ms = 0;  // of any candidate that has INT8 parts
+  std::optional<double> tables_gain;      // ms; nothing: no activations that could be tables
+  double tables_loss = 1.1;               // times the variant's
   double qat_drop = 0.001;
   std::optional<std::string> missing;
   bool labels = true, classes = true;
@@ -41,6 +43,12 @@ class FakeWorkshop : public Workshop {
   double clock = 0;
 
   std::vector<std::string> variants() const override { return {"max", "mse"}; }
+
+  std::optional<std::string> with_tables(const std::string& variant) override {
+    if (!tables_gain) return std::nullopt;
+    factor[variant + " + activation tables"] = factor.at(variant) * tables_loss;
+    return variant + " + activation tables";
+  }
 
   Measured measure(const Recipe& recipe, double) override {
     clock += second_per_trial;
@@ -54,6 +62,7 @@ class FakeWorkshop : public Workshop {
         drop += layers[i].loss * factor.at(recipe.variant);
         ms -= layers[i].extra_ms;
       }
+      if (recipe.variant.ends_with("tables")) ms -= *tables_gain;
     }
     if (recipe.stage == Stage::Qat) drop = qat_drop;
     Measured m{.score = {.samples = 1000, .relative_error = drop, .top1 = {}, .agreement = 1 - drop},
@@ -146,6 +155,22 @@ TEST(Search, TriesVariantsInTheirOrderUntilOneHolds) {
   EXPECT_EQ(outcome.trials[1].verdict, "loses too much");
   EXPECT_TRUE(outcome.trials[2].front);
   EXPECT_FALSE(outcome.trials[1].front);  // as fast, and loses more
+}
+
+TEST(Search, TriesTablesOfActivationsOnWhatIsGoodEnough) {
+  FakeWorkshop shop;
+  shop.tables_gain = 2;
+  const Outcome afforded = search(shop, {.max_drop = 0.05});
+  EXPECT_THAT(shop.made, ElementsAre("float  0", "ptq max 0", "ptq max + activation tables 0"));
+  EXPECT_EQ(chosen(afforded).name, "ptq max + activation tables");
+  shop.tables_loss = 2;  // 0.082
+  EXPECT_EQ(chosen(search(shop, {.max_drop = 0.05})).name, "ptq max");
+  shop.tables_loss = 1.1;
+  shop.tables_gain = -1;  // slower
+  EXPECT_EQ(chosen(search(shop, {.max_drop = 0.05})).name, "ptq max");
+  shop.made.clear();
+  search(shop, {.max_drop = 0.001});
+  EXPECT_THAT(shop.made, testing::Not(testing::Contains(HasSubstr("tables"))));  // nothing to spare
 }
 
 TEST(Search, LeavesIntegersWhereThatSavesMostForItsTime) {

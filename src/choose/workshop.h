@@ -37,6 +37,9 @@ class Workshop {
   virtual ~Workshop() = default;
   // PTQ variants, cheap ones first.
   virtual std::vector<std::string> variants() const = 0;
+  // The variant that also has pairs before activations, which then are tables of codes (less time for one
+  // more rounding); nothing where that changes nothing.
+  virtual std::optional<std::string> with_tables(const std::string& variant) = 0;
   // Fails (Error) on what cannot be made. `seconds_left` may shorten a training; infinite without a budget.
   virtual Measured measure(const Recipe& recipe, double seconds_left) = 0;
   // What layers of a variant lose and gain.
