@@ -238,7 +238,7 @@ def contenders(files):
              "onnxruntime on kvant's file": (OnnxRuntime, files.ours)}
     if is_transformer(files.name):
         table["onnxruntime int8 dynamic"] = (OnnxRuntime, files.dynamic)
-    if is_transformer(files.name) or "efficientnet" in files.name:
+    if is_transformer(files.name) or any(family in files.name for family in ("efficientnet", "yolo")):  # SiLU, GELU
         table[TABLES] = (Plan, files.tables)
     return table
 
@@ -339,28 +339,34 @@ def ratio(entry, ours):
     return entry.get("ratio_to_kvant_int8", 0) / ours.get("ratio_to_kvant_int8", 1)
 
 
+def short_rows(row):
+    """A network's lines of the README's table: INT8 against INT8, and what quantization gains."""
+    entries = row["contenders"]
+    best = [n for n in ("onnxruntime int8", "onnxruntime int8 dynamic") if "median" in entries.get(n, {})]
+    if best:
+        entries["onnxruntime int8"] = entries[min(best, key=lambda n: entries[n]["median"])]
+    for form, suffix in ((OURS, ""), (TABLES, ", tables")):
+        ours = entries.get(form, {})
+        if "median" not in ours and form == TABLES:
+            continue
+        cells = []
+        for name in ("onnxruntime int8", "openvino int8", "kvant float"):
+            entry = entries.get(name)
+            timed = entry is not None and "median" in entry
+            cells.append(f"{entry['median']:.2f} / {entry['min']:.2f} ({ratio(entry, ours):.2f}x)" if timed else
+                         "-" if entry is None else "failed")
+        yield (f"| {row['network']}{suffix} | {row['threads']} | {ours.get('median', 0):.2f} / {ours.get('min', 0):.2f} | "
+               f"{100 * ours.get('efficiency', 0):.0f} % | " + " | ".join(cells) + " |\n")
+
+
 def short_markdown(result):
-    """The README's table: INT8 against INT8, and what quantization gains."""
-    names = ["onnxruntime int8", "openvino int8", "kvant float"]
-    text = "| network | batch | threads | kvant INT8 ms | of peak | onnxruntime INT8 | OpenVINO INT8 | kvant float |\n"
-    text += "|---|--:|--:|--:|--:|--:|--:|--:|\n"
-    for row in result["rows"]:
-        entries = row["contenders"]
-        best = [n for n in ("onnxruntime int8", "onnxruntime int8 dynamic") if "median" in entries.get(n, {})]
-        if best:
-            entries["onnxruntime int8"] = entries[min(best, key=lambda n: entries[n]["median"])]
-        for form, suffix in ((OURS, ""), (TABLES, ", tables")):
-            ours = entries.get(form, {})
-            if "median" not in ours and form == TABLES:
-                continue
-            cells = []
-            for name in names:
-                entry = entries.get(name)
-                timed = entry is not None and "median" in entry
-                cells.append(f"{entry['median']:.2f} / {entry['min']:.2f} ({ratio(entry, ours):.2f}x)" if timed else
-                             "-" if entry is None else "failed")
-            text += f"| {row['network']}{suffix} | {row['batch']} | {row['threads']} | {ours.get('median', 0):.2f} / {ours.get('min', 0):.2f} | "
-            text += f"{100 * ours.get('efficiency', 0):.0f} % | " + " | ".join(cells) + " |\n"
+    """The README's table: batch 1 open, larger batches folded."""
+    head = "| network | threads | kvant INT8 | of peak | onnxruntime INT8 | OpenVINO INT8 | kvant float |\n"
+    head += "|---|--:|--:|--:|--:|--:|--:|\n"
+    text = ""
+    for batch in sorted({r["batch"] for r in result["rows"]}):
+        lines = "".join(line for row in result["rows"] if row["batch"] == batch for line in short_rows(row))
+        text += head + lines if batch == 1 else f"\n<details><summary>Batch {batch}</summary>\n\n{head}{lines}\n</details>\n"
     return text
 
 

@@ -3,9 +3,11 @@
 
 #include <array>
 #include <cmath>
+#include <type_traits>
 #include <utility>
 
 #include "base/error.h"
+#include "tensor/sigmoid.h"
 
 namespace kvant {
 namespace {
@@ -40,8 +42,12 @@ T softplus(T x) {
 }
 
 template <class T>
-T sigmoid(T x) {
-  return T{1} / (T{1} + std::exp(-x));
+T logistic(T x) {
+  if constexpr (std::is_same_v<T, float>) {
+    return sigmoid(x);
+  } else {
+    return T{1} / (T{1} + std::exp(-x));
+  }
 }
 
 template <class T>
@@ -72,11 +78,11 @@ decltype(auto) with_function(Activation activation, T alpha, T beta, Use&& use) 
     case Activation::Elu:
       return use([=](T x) { return x < 0 ? alpha * std::expm1(x) : x; });
     case Activation::Sigmoid:
-      return use([](T x) { return sigmoid(x); });
+      return use([](T x) { return logistic(x); });
     case Activation::HardSigmoid:
       return use([=](T x) { return clip(alpha * x + beta, T{0}, T{1}); });
     case Activation::Silu:
-      return use([](T x) { return x * sigmoid(x); });
+      return use([](T x) { return x * logistic(x); });
     case Activation::HardSwish:
       return use([](T x) { return x * clip(x * (T{1} / T{6}) + T{0.5}, T{0}, T{1}); });
     case Activation::Tanh:

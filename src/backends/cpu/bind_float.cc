@@ -195,7 +195,8 @@ constexpr FunctionName kFunctions[] = {{"Erf", Unary::Erf},
                                        {"Reciprocal", Unary::Reciprocal},
                                        {"Floor", Unary::Floor},
                                        {"Ceil", Unary::Ceil},
-                                       {"Round", Unary::Round}};
+                                       {"Round", Unary::Round},
+                                       {"Sigmoid", Unary::Sigmoid}};
 
 Unary function_of(const engine::NodeView& view, const Operands& operands) {
   require(view, operands.dtype(0) == DType::Float32 && operands.shape(0) == output_shape(view), "only f32");
@@ -304,7 +305,7 @@ Binding bind_relu() { return unary("Relu"); }
 Binding bind_clip() { return unary("Clip"); }
 Binding bind_leaky_relu() { return unary("LeakyRelu"); }
 Binding bind_elu() { return unary("Elu"); }
-Binding bind_sigmoid() { return unary("Sigmoid"); }
+Binding bind_sigmoid() { return function("Sigmoid"); }
 Binding bind_hard_sigmoid() { return unary("HardSigmoid"); }
 Binding bind_hard_swish() { return unary("HardSwish"); }
 Binding bind_tanh() { return unary("Tanh"); }

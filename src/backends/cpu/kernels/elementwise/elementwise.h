@@ -41,7 +41,7 @@ struct AverageDesc {
 
 // ONNX's operators of these names.
 enum class Binary { Add, Sub, Mul, Div, Min, Max, Pow };
-enum class Unary { Erf, Sqrt, Exp, Log, Neg, Abs, Reciprocal, Floor, Ceil, Round };
+enum class Unary { Erf, Sqrt, Exp, Log, Neg, Abs, Reciprocal, Floor, Ceil, Round, Sigmoid };
 
 struct ElementKernels {
   std::string_view name;  // of the instruction set, as it ends tactics' names

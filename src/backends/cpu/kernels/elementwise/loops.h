@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "backends/cpu/kernels/elementwise/elementwise.h"
+#include "tensor/sigmoid.h"
 
 namespace kvant::backends::cpu {
 namespace {
@@ -167,6 +168,8 @@ void with_unary(Unary op, const Use& use) {
       return use([](float x) { return std::ceil(x); });
     case Unary::Round:
       return use([](float x) { return std::nearbyint(x); });
+    case Unary::Sigmoid:
+      return use([](float x) { return sigmoid(x); });
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "backends/cpu/kernels/activation/code_curve_avx2.h"
 #include "backends/cpu/kernels/qconv/tiles.h"
+#include "tensor/sigmoid.h"
 
 #define KVANT_INLINE [[gnu::always_inline]] inline
 
@@ -32,10 +33,30 @@ KVANT_INLINE __m256 residual_eight(const Epilogue& e, const uint8_t* residual, i
   return _mm256_cvtepi32_ps(_mm256_sub_epi32(wide, _mm256_set1_epi32(e.residual_zero_point)));
 }
 
-// The activation functions that are made of straight pieces, operation by operation as activate() has them;
-// false for others. Of two operands the instructions give the second unless the first is strictly beyond it,
-// so a NaN passes.
-KVANT_INLINE bool straight_eight(const Epilogue& e, __m256& x) {
+// sigmoid() of tensor/sigmoid.h, operation by operation.
+KVANT_INLINE __m256 sigmoid_eight(__m256 v) {
+  using T = ExponentialTerms;
+  const auto all = [](float value) { return _mm256_set1_ps(value); };
+  const __m256 x = _mm256_min_ps(all(T::kMost), _mm256_max_ps(all(T::kLeast), _mm256_xor_ps(v, all(-0.0f))));
+  const __m256 shifted = _mm256_add_ps(_mm256_mul_ps(x, all(T::kLog2e)), all(T::kRound));
+  const __m256 n = _mm256_sub_ps(shifted, all(T::kRound));
+  const __m256 r =
+      _mm256_sub_ps(_mm256_sub_ps(x, _mm256_mul_ps(n, all(T::kLn2High))), _mm256_mul_ps(n, all(T::kLn2Low)));
+  __m256 p = all(T::kTerms[4]);
+#pragma GCC unroll 4
+  for (int i = 3; i >= 0; --i) p = _mm256_add_ps(_mm256_mul_ps(p, r), all(T::kTerms[i]));
+  const __m256 one = all(1.0f);
+  const __m256 y = _mm256_add_ps(_mm256_add_ps(_mm256_mul_ps(p, _mm256_mul_ps(r, r)), r), one);
+  const int32_t bias = 127 - __builtin_bit_cast(int32_t, T::kRound);
+  const __m256i power =
+      _mm256_slli_epi32(_mm256_add_epi32(_mm256_castps_si256(shifted), _mm256_set1_epi32(bias)), 23);
+  return _mm256_div_ps(one, _mm256_add_ps(one, _mm256_mul_ps(y, _mm256_castsi256_ps(power))));
+}
+
+// The activation functions that are made of straight pieces, and those of the logistic function, operation by
+// operation as activate() has them; false for others. Of two operands the instructions give the second unless
+// the first is strictly beyond it, so a NaN passes.
+KVANT_INLINE bool vector_activation(const Epilogue& e, __m256& x) {
   const __m256 zero = _mm256_setzero_ps(), one = _mm256_set1_ps(1.0f);
   const __m256 alpha = _mm256_set1_ps(e.alpha), beta = _mm256_set1_ps(e.beta);
   switch (e.activation) {
@@ -56,6 +77,12 @@ KVANT_INLINE bool straight_eight(const Epilogue& e, __m256& x) {
       x = _mm256_mul_ps(x, _mm256_min_ps(one, _mm256_max_ps(zero, ramp)));
       return true;
     }
+    case Activation::Sigmoid:
+      x = sigmoid_eight(x);
+      return true;
+    case Activation::Silu:
+      x = _mm256_mul_ps(x, sigmoid_eight(x));
+      return true;
     default:
       return false;
   }
@@ -63,7 +90,7 @@ KVANT_INLINE bool straight_eight(const Epilogue& e, __m256& x) {
 
 KVANT_INLINE __m256 activated_eight(const Epilogue& e, __m256 v, int64_t count) {
   if (e.curve) return curve_units(e, *e.curve, v);
-  if (!straight_eight(e, v)) {
+  if (!vector_activation(e, v)) {
     alignas(32) float values[8];
     _mm256_store_ps(values, v);
     for (int64_t i = 0; i < count; ++i) values[i] = activate(e.activation, values[i], e.alpha, e.beta);

@@ -9,6 +9,7 @@
 #include "backends/cpu/kernels/activation/code_curve_avx512.h"
 #include "backends/cpu/kernels/lanes_avx512.h"
 #include "backends/cpu/kernels/qconv/tiles.h"
+#include "tensor/sigmoid.h"
 
 namespace kvant::backends::cpu {
 namespace {
@@ -165,7 +166,32 @@ KVANT_INLINE void with_straight(Activation activation, const Use& use) {
   }
 }
 
+// sigmoid() of tensor/sigmoid.h, operation by operation.
+KVANT_INLINE __m512 sigmoid_sixteen(__m512 v) {
+  using T = ExponentialTerms;
+  const auto all = [](float value) { return _mm512_set1_ps(value); };
+  const __m512 x = clip(_mm512_xor_ps(v, all(-0.0f)), all(T::kLeast), all(T::kMost));
+  const __m512 shifted = _mm512_add_ps(_mm512_mul_ps(x, all(T::kLog2e)), all(T::kRound));
+  const __m512 n = _mm512_sub_ps(shifted, all(T::kRound));
+  const __m512 r =
+      _mm512_sub_ps(_mm512_sub_ps(x, _mm512_mul_ps(n, all(T::kLn2High))), _mm512_mul_ps(n, all(T::kLn2Low)));
+  __m512 p = all(T::kTerms[4]);
+#pragma GCC unroll 4
+  for (int i = 3; i >= 0; --i) p = _mm512_add_ps(_mm512_mul_ps(p, r), all(T::kTerms[i]));
+  const __m512 one = all(1.0f);
+  const __m512 y = _mm512_add_ps(_mm512_add_ps(_mm512_mul_ps(p, _mm512_mul_ps(r, r)), r), one);
+  const int32_t bias = 127 - __builtin_bit_cast(int32_t, T::kRound);
+  const __m512i power =
+      _mm512_slli_epi32(_mm512_add_epi32(_mm512_castps_si512(shifted), _mm512_set1_epi32(bias)), 23);
+  return _mm512_div_ps(one, _mm512_add_ps(one, _mm512_mul_ps(y, _mm512_castsi512_ps(power))));
+}
+
 KVANT_INLINE bool activate_vector(const Epilogue& e, __m512& x) {
+  if (e.activation == Activation::Sigmoid || e.activation == Activation::Silu) {
+    const __m512 gate = sigmoid_sixteen(x);
+    x = e.activation == Activation::Sigmoid ? gate : _mm512_mul_ps(x, gate);
+    return true;
+  }
   if (!is_straight(e.activation)) return false;
   const __m512 alpha = _mm512_set1_ps(e.alpha), beta = _mm512_set1_ps(e.beta);
   with_straight(e.activation, [&]<Activation activation>() { x = straight<activation>(x, alpha, beta); });
