@@ -199,6 +199,11 @@ TEST(CpuBackend, MovesData) {
              {0, 2, 3, 1}, {0, 3, 1, 2}, {3, 2, 1, 0}, {1, 0, 2, 3}, {0, 1, 2, 3}, {2, 0, 3, 1}}) {
       expect_reference(OneNode("Transpose", {{"perm", perm}}, {x}));
     }
+    const Tensor blocks = codes(x.dtype(), {2, 5, 7, 2, 3, 9}, 3);  // as DepthToSpace cuts them
+    for (const std::vector<int64_t>& perm :
+         std::vector<std::vector<int64_t>>{{0, 1, 3, 2, 4, 5}, {0, 1, 4, 2, 5, 3}, {5, 4, 3, 2, 1, 0}}) {
+      expect_reference(OneNode("Transpose", {{"perm", perm}}, {blocks}));
+    }
     expect_reference(OneNode("Reshape", {}, {x, Tensor::vector<int64_t>({2, -1, 5})}));
     expect_reference(OneNode("Flatten", {{"axis", int64_t{1}}}, {x}));
     const Tensor other = codes(x.dtype(), {2, 4, 35, 33}, 2);

@@ -2,6 +2,11 @@
 // Operators that move data: copies (Reshape and its kin), Transpose, Concat.
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #include "backends/cpu/operands.h"
 
@@ -76,14 +81,43 @@ Permuted simplified(const Shape& shape, const std::vector<int64_t>& permutation)
   return result;
 }
 
+// y[i * y_step + j] = x[j * x_step + i] for i and j below 4, of 4-byte elements.
+void transpose_four(const uint32_t* x, int64_t x_step, uint32_t* y, int64_t y_step) {
+#if defined(__SSE2__)
+  __m128i row[4];
+  for (int j = 0; j < 4; ++j) row[j] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + j * x_step));
+  const __m128i low01 = _mm_unpacklo_epi32(row[0], row[1]), low23 = _mm_unpacklo_epi32(row[2], row[3]);
+  const __m128i high01 = _mm_unpackhi_epi32(row[0], row[1]), high23 = _mm_unpackhi_epi32(row[2], row[3]);
+  const __m128i column[4] = {_mm_unpacklo_epi64(low01, low23), _mm_unpackhi_epi64(low01, low23),
+                             _mm_unpacklo_epi64(high01, high23), _mm_unpackhi_epi64(high01, high23)};
+  for (int i = 0; i < 4; ++i) _mm_storeu_si128(reinterpret_cast<__m128i*>(y + i * y_step), column[i]);
+#else
+  for (int i = 0; i < 4; ++i) {
+    for (int j = 0; j < 4; ++j) y[i * y_step + j] = x[j * x_step + i];
+  }
+#endif
+}
+
 // [rows, columns] -> [columns, rows] for rows of y in [first, last), in blocks that stay in the cache.
 template <class T>
 void transpose_plane(const T* x, T* y, int64_t rows, int64_t columns, int64_t first, int64_t last) {
   constexpr int64_t kBlock = 32;
   for (int64_t c = first; c < last; c += kBlock) {
+    const int64_t c_end = std::min(last, c + kBlock);
     for (int64_t r = 0; r < rows; r += kBlock) {
-      for (int64_t i = c; i < std::min(last, c + kBlock); ++i) {
-        for (int64_t j = r; j < std::min(rows, r + kBlock); ++j) y[i * rows + j] = x[j * columns + i];
+      const int64_t r_end = std::min(rows, r + kBlock);
+      int64_t i = c;
+      if constexpr (std::is_same_v<T, uint32_t>) {
+        for (; i + 4 <= c_end; i += 4) {
+          int64_t j = r;
+          for (; j + 4 <= r_end; j += 4) transpose_four(x + j * columns + i, columns, y + i * rows + j, rows);
+          for (; j < r_end; ++j) {
+            for (int64_t k = i; k < i + 4; ++k) y[k * rows + j] = x[j * columns + k];
+          }
+        }
+      }
+      for (; i < c_end; ++i) {
+        for (int64_t j = r; j < r_end; ++j) y[i * rows + j] = x[j * columns + i];
       }
     }
   }
@@ -102,21 +136,32 @@ void interleave_three(const uint8_t* x, uint8_t* y, int64_t columns, int64_t fir
 }
 
 template <class T>
-void permute(const Permuted& p, const T* x, T* y) {
+void permute(const Permuted& p, const T* x, T* y, engine::Team& team) {
   const std::vector<int64_t> strides = strides_of(p.shape);
   const size_t rank = p.order.size();
-  std::vector<int64_t> index(rank, 0);
   const int64_t inner = p.shape[p.order[rank - 1]], inner_stride = strides[p.order[rank - 1]];
-  const int64_t count = element_count(p.shape);
-  for (int64_t done = 0; done < count; done += inner) {
-    int64_t at = 0;
-    for (size_t i = 0; i + 1 < rank; ++i) at += index[i] * strides[p.order[i]];
-    for (int64_t i = 0; i < inner; ++i) y[done + i] = x[at + i * inner_stride];
-    for (size_t i = rank - 1; i-- > 0;) {
-      if (++index[i] < p.shape[p.order[i]]) break;
-      index[i] = 0;
+  spread_range(team, element_count(p.shape) / inner, kGrain / inner + 1, [&](int64_t first, int64_t last) {
+    std::vector<int64_t> index(rank, 0);
+    for (int64_t i = static_cast<int64_t>(rank) - 2, rest = first; i >= 0; --i) {
+      const int64_t size = p.shape[p.order[static_cast<size_t>(i)]];
+      index[static_cast<size_t>(i)] = rest % size;
+      rest /= size;
     }
-  }
+    for (int64_t row = first; row < last; ++row) {
+      int64_t at = 0;
+      for (size_t i = 0; i + 1 < rank; ++i) at += index[i] * strides[p.order[i]];
+      T* out = y + row * inner;
+      if (inner_stride == 1) {
+        std::memcpy(out, x + at, static_cast<size_t>(inner) * sizeof(T));
+      } else {
+        for (int64_t i = 0; i < inner; ++i) out[i] = x[at + i * inner_stride];
+      }
+      for (size_t i = rank - 1; i-- > 0;) {
+        if (++index[i] < p.shape[p.order[i]]) break;
+        index[i] = 0;
+      }
+    }
+  });
 }
 
 template <class T>
@@ -140,7 +185,7 @@ void transpose_elements(const Permuted& p, const std::byte* from, std::byte* to,
       });
     }
   } else {
-    permute(p, x, y);
+    permute(p, x, y, team);
   }
 }
 
