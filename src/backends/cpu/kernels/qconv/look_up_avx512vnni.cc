@@ -26,6 +26,10 @@ __attribute__((target("avx512vbmi"))) void look_up_pixels(const uint8_t* table, 
 }  // namespace
 
 void look_up_avx512(const CodeTable& table, uint8_t* y, int64_t stride, int64_t pixels, int64_t channels) {
+  if (stride == channels) {  // pixels side by side: whole vectors of narrow ones
+    channels *= pixels;
+    pixels = 1;
+  }
   if (__builtin_cpu_supports("avx512vbmi")) {
     look_up_pixels(table.data(), y, stride, pixels, channels);
   } else {
