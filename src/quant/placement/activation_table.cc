@@ -64,11 +64,18 @@ NodeId layer_before(const Sites& sites, ValueId value) {
   return layer && sites.is_site(producer, 0) && sites.is_site(producer, 1) ? producer : kNone;
 }
 
+// Directly, or behind nodes that move and join data: the engine takes a quantizer back through these.
 bool all_readers_quantized(const Sites& sites, ValueId value) {
-  const auto& uses = sites.graph().value(value).uses;
-  return !uses.empty() && sites.graph().use_count(value) == uses.size() &&
-         std::all_of(uses.begin(), uses.end(),
-                     [&](const ir::Use& use) { return sites.is_site(use.node, use.index); });
+  const Graph& graph = sites.graph();
+  const auto& uses = graph.value(value).uses;
+  return !uses.empty() && graph.use_count(value) == uses.size() &&
+         std::all_of(uses.begin(), uses.end(), [&](const ir::Use& use) {
+           if (sites.is_site(use.node, use.index)) return true;
+           const Node& reader = graph.node(use.node);
+           const bool moves = reader.op == "Concat" || (use.index == 0 && sites.is_transparent(use.node));
+           return moves && std::all_of(reader.outputs.begin(), reader.outputs.end(),
+                                       [&](ValueId output) { return all_readers_quantized(sites, output); });
+         });
 }
 
 // The gates of squeeze-excite blocks and other vectors: there is nothing to gain.

@@ -87,6 +87,21 @@ TEST(Cases, ActivationTablesOnlyBetweenQuantizedTensors) {
   EXPECT_THAT(golden_of(curved("%act = Relu \"act\" (%c0)\n")), HasSubstr("act = Relu(c0)"));
 }
 
+TEST(Cases, ActivationTablesReachThroughWhatMovesAndJoins) {
+  const std::string silu = "%g = Sigmoid \"g\" (%c0)\n%act = Mul \"act\" (%c0, %g)\n";
+  const auto golden_of = [&](const std::string& more) {
+    const ir::Graph graph = parse_typed(graph_of(conv("c0", "x", 4, 4) + silu + more, "f32[N,4,8,8]"));
+    return golden(insert_all(place(graph, {.activation_tables = true})).graph);
+  };
+  const std::string split = "%a, %b = Split \"s\" (%act) {axis = 1}\n";
+  EXPECT_THAT(
+      golden_of(split + "%j = Concat \"j\" (%a, %b) {axis = 1}\n" + conv("c1", "j", 4, 4) + "output %c1\n"),
+      HasSubstr("act = Mul(c0*, g)"));
+  // One of the parts is read in float.
+  EXPECT_THAT(golden_of(split + conv("c1", "a", 2, 4) + "%e = Exp \"e\" (%b)\noutput %c1\noutput %e\n"),
+              HasSubstr("act = Mul(c0, g)"));
+}
+
 // SiLU is within half a step of 0 below about -5: a range of -100 to 8 gets the codes of -5 to 8.
 TEST(Cases, ActivationTablesSpendNoCodesWhereTheResultIsZero) {
   const ir::Graph graph = parse_typed(
@@ -101,6 +116,22 @@ TEST(Cases, ActivationTablesSpendNoCodesWhereTheResultIsZero) {
   const auto forms = ir::quantized_forms(quantized, quantized.find_value("c0"));
   ASSERT_EQ(forms.size(), 1u);
   EXPECT_NEAR(forms[0].params.scale[0], (8.0f + 5.8f) / 255.0f, 0.1f / 255.0f * 8.0f);
+  // The same where the result has no range of its own: SiLU(8) is 8.
+  const std::string split =
+      "%g = Sigmoid \"g\" (%c0)\n%act = Mul \"act\" (%c0, %g)\n"
+      "%a, %b = Split \"s\" (%act) {axis = 1}\n%j = Concat \"j\" (%b, %a) {axis = 1}\n";
+  ir::Graph moved = parse_typed(
+      graph_of(conv("c0", "x", 4, 4) + split + conv("c1", "j", 4, 4) + "output %c1\n", "f32[N,4,8,8]"));
+  const ir::Graph unquantized = moved;
+  const Sites moved_sites = place(unquantized, {.activation_tables = true});
+  CalibrationTable ranges;
+  for (const std::string& name : tensors_to_calibrate(moved_sites)) ranges.ranges[name] = {-1.0f, 8.0f};
+  ranges.ranges["c0"] = {-100.0f, 8.0f};
+  EXPECT_FALSE(ranges.ranges.contains("act"));
+  insert_pairs(moved, moved_sites, ranges, 8, WeightCalibrator::Max, Codes::Affine);
+  const auto moved_forms = ir::quantized_forms(moved, moved.find_value("c0"));
+  ASSERT_EQ(moved_forms.size(), 1u);
+  EXPECT_NEAR(moved_forms[0].params.scale[0], (8.0f + 5.8f) / 255.0f, 0.1f / 255.0f * 8.0f);
 }
 
 TEST(Cases, ResidualWithIdentityShortcut) {

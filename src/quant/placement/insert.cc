@@ -139,19 +139,24 @@ class Inserter {
       fail("tensor '{}' has no range: calibrate it, or give it in the ranges file", graph_.value(value).name);
     }
     if (const auto curve = sites_.curves().find(value); curve != sites_.curves().end())
-      range.low = std::max(range.low, least_input(curve->second, range.low));
+      range.low = std::max(range.low, least_input(curve->second, range));
     if (codes_ == Codes::Affine && bits == 8) return affine_params(range);
     return {.dtype = DType::Int8, .scale = {safe_scale(range.amax(), bits)}, .zero_point = {}};
   }
 
   // From where on the results of an activation that vanishes to the left leave the code of 0: less than that
   // needs no codes of its own.
-  float least_input(const Sites::Curve& curve, float low) const {
+  float least_input(const Sites::Curve& curve, const Range& input) const {
     constexpr int kSteps = 4096;
+    const float low = input.low;
+    if (low >= 0) return low;
     const auto found = table_.ranges.find(sites_.graph().value(curve.result).name);
-    if (found == table_.ranges.end() || low >= 0) return low;
-    const Range range = found->second;
+    // A result whose pair stands behind a node that moves it has no range of its own.
+    const Range range = found != table_.ranges.end()
+                            ? found->second
+                            : Range{0.0f, activate(curve.activation, std::max(input.high, 0.0f), 0, 0)};
     const float step = codes_ == Codes::Affine ? (range.high - range.low) / 255.0f : range.amax() / 127.0f;
+    if (!(step > 0)) return low;
     for (int i = 0; i < kSteps; ++i) {
       const float x = low * (1.0f - static_cast<float>(i) / kSteps);
       if (std::abs(activate(curve.activation, x, 0, 0)) > 0.5f * step) return x;
