@@ -10,7 +10,8 @@
 namespace kvant::engine {
 namespace {
 
-constexpr int64_t kMostStride = 8;
+constexpr int64_t kMostStride = 64;
+constexpr int64_t kMostGrowth = 16;  // of the weight, zeros included
 
 // One spatial axis of a transposed convolution as a convolution with `stride` results, its phases, at each
 // position. With u = phase + offset, output a * stride + phase - cut is the sum over taps t with
@@ -128,6 +129,10 @@ class UnfoldTransposed {
       why = "its strides differ, and phases are moved in square blocks";
       return false;
     }
+    if (strides[0] > kMostStride) {
+      why = "its strides leave most taps of its phases empty";
+      return false;
+    }
     for (size_t i = 0; i < 2; ++i) {
       const PhaseAxis axis{.input = x[i + 2],
                            .output = y[i + 2],
@@ -142,13 +147,14 @@ class UnfoldTransposed {
       }
       const PhaseAxis whole = phase_axis(axis, *pad, 0), cut = phase_axis(axis, *pad, *pad % axis.stride);
       // Fewer taps that are zero against a copy without the border.
-      PhaseAxis& chosen = result.axes[i];
-      chosen = 4 * cut.kernel() < 3 * whole.kernel() ? cut : whole;
-      if (chosen.stride > kMostStride ||
-          chosen.kernel() * chosen.stride > 4 * (chosen.taps + chosen.stride)) {
-        why = "its strides, pads or dilations leave most taps of its phases empty";
-        return false;
-      }
+      result.axes[i] = 4 * cut.kernel() < 3 * whole.kernel() ? cut : whole;
+    }
+    const PhaseAxis &rows = result.axes[0], &columns = result.axes[1];
+    const int64_t most = kMostGrowth * rows.taps * columns.taps;
+    if (rows.kernel() > most || columns.kernel() > most || result.blocks() * rows.kernel() > most ||
+        result.blocks() * rows.kernel() * columns.kernel() > most) {
+      why = "its strides, pads or dilations leave most taps of its phases empty";
+      return false;
     }
     return true;
   }
