@@ -19,7 +19,8 @@ data::LoaderOptions loader_options(const ir::Graph& graph, const Images& options
   if (!input.type.shape || input.type.shape->empty())
     fail("the shape of input '{}' is not declared", input.name);
   data::LoaderOptions result;
-  result.batch = options.batch;
+  const int64_t own = input.type.shape->front();  // most exporters write 1
+  result.batch = own == kUnknownDim ? options.batch : own;
   result.threads = options.threads;
   result.preprocess = preprocess_for(graph, options.preprocess);
   result.sample_shape = {input.type.shape->begin() + 1, input.type.shape->end()};

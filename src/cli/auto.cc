@@ -174,7 +174,7 @@ std::string remarks(const choose::Outcome& outcome, double max_drop, bool asked)
 data::LoaderOptions loader_options(const Flags& flags, const ir::Graph& graph,
                                    const data::Preprocess& preprocess) {
   data::LoaderOptions options;
-  options.batch = flags.integer("batch", 1, 4096);
+  options.batch = batch_for(flags, graph, 4096);
   options.threads = threads_of(flags);
   options.preprocess = preprocess;
   options.sample_shape = sample_shape_of(graph, graph.inputs().size());

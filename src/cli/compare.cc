@@ -84,15 +84,13 @@ std::vector<std::string> code_tensors(const ir::Graph& graph) {
 }
 
 int64_t fixed_batch(const ModelFile& file) {
-  if (!file.is_plan()) return 0;
-  const Shape& shape = *file.plan->graph.value(file.plan->graph.inputs()[0]).type.shape;
-  return shape.empty() ? 1 : shape[0];
+  return own_batch(file.network()).value_or(file.is_plan() ? 1 : 0);
 }
 
 int64_t common_batch(const Side& a, const Side& b, const Flags& flags) {
   const int64_t x = fixed_batch(a.file), y = fixed_batch(b.file);
   if (x != 0 && y != 0 && x != y)
-    fail("the plans have batch sizes {} and {}; build them with the same", x, y);
+    fail("the models have batch sizes {} and {}; build plans with the same", x, y);
   return x != 0 ? x : (y != 0 ? y : flags.integer("batch", 1, 65536));
 }
 

@@ -25,7 +25,7 @@ void calibrate_wishes(const ir::Graph& graph, const quant::Target& target, const
   const data::Preprocess preprocess = preprocess_of(flags, graph.metadata, notes);
   const std::unique_ptr<data::Loader> loader =
       loader_of(dataset, preprocess, sample_shape_of(graph, graph.inputs().size()),
-                flags.integer("batch", 1, 4096), threads);
+                batch_for(flags, graph, 4096), threads);
   quant::CalibrateOptions options{
       .calibrator = flags.text("calibrator"), .options = {}, .expected_samples = dataset.size()};
   const quant::RunnerFactory factory = api::calibration_runners(threads);

@@ -103,6 +103,27 @@ Shape sample_shape_of(const ir::Graph& graph, size_t input_count) {
   return {input.type.shape->begin() + 1, input.type.shape->end()};
 }
 
+std::optional<int64_t> own_batch(const ir::Graph& graph) {
+  if (graph.inputs().empty()) return std::nullopt;
+  const auto& shape = graph.value(graph.inputs()[0]).type.shape;
+  if (!shape || shape->empty() || shape->front() == kUnknownDim) return std::nullopt;
+  return shape->front();
+}
+
+int64_t batch_for(const Flags& flags, const ir::Graph& graph, int64_t most) {
+  const std::optional<int64_t> fixed = own_batch(graph);
+  const int64_t asked = fixed && !flags.given("batch") ? *fixed : flags.integer("batch", 1, most);
+  const int64_t own = fixed.value_or(asked);
+  if (asked != own) {
+    fail(
+        "input '{}' of the model takes {} image{} at a time, not {}: leave out --batch, or export the model "
+        "with a "
+        "batch that is not fixed",
+        graph.value(graph.inputs()[0]).name, own, own == 1 ? "" : "s", asked);
+  }
+  return own;
+}
+
 std::unique_ptr<data::Loader> loader_of(const data::Dataset& dataset, const data::Preprocess& preprocess,
                                         const Shape& sample_shape, int64_t batch, int threads) {
   data::LoaderOptions options;

@@ -31,6 +31,12 @@ data::Dataset open_data(const std::string& spec, std::string& notes);
 // none.
 Shape sample_shape_of(const ir::Graph& graph, size_t input_count);
 
+// The batch that the graph's first input is fixed to (most exporters write 1); nothing where it takes any.
+std::optional<int64_t> own_batch(const ir::Graph& graph);
+// Images at a time: the graph's own number if it has one, else that of --batch, 1 to `most`. Fails where both
+// are given and differ.
+int64_t batch_for(const Flags& flags, const ir::Graph& graph, int64_t most);
+
 // The dataset of --data, cut to --samples spread evenly over it.
 data::Dataset dataset_of(const Flags& flags, std::string& notes);
 

@@ -13,11 +13,12 @@ Result run(const Flags& flags, Progress& progress) {
   const data::Preprocess preprocess = preprocess_of(flags, model.metadata(), result.notes);
   const int threads = threads_of(flags);
   const backends::DeviceBackends device = device_of(flags, model);
-  const LoadedModel loaded = load_runner(model, {.runner = flags.text("runner"),
-                                                 .batch = flags.integer("batch", 1, 65536),
-                                                 .threads = threads,
-                                                 .spin = !flags.on("no-spin"),
-                                                 .backends = device.list()});
+  const LoadedModel loaded =
+      load_runner(model, {.runner = flags.text("runner"),
+                          .batch = model.is_plan() ? 1 : batch_for(flags, model.network(), 65536),
+                          .threads = threads,
+                          .spin = !flags.on("no-spin"),
+                          .backends = device.list()});
   const auto loader = loader_of(dataset, preprocess, sample_shape_of(model.network(), model.input_count()),
                                 loaded.batch, threads);
   const Accuracy a = noting([&] { return "while evaluating " + model.path.string(); },

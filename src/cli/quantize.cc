@@ -181,7 +181,7 @@ Result run(const Flags& flags, Progress& progress) {
     const data::Preprocess preprocess = preprocess_of(flags, graph.metadata, notes);
     samples = dataset.size();
     loader = loader_of(dataset, preprocess, sample_shape_of(graph, graph.inputs().size()),
-                       flags.integer("batch", 1, 4096), threads);
+                       batch_for(flags, graph, 4096), threads);
     calibration = quant::CalibrationSet::reopened([&loader] {
       loader->seek(0);
       return quant::batches_of(*loader);

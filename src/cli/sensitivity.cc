@@ -101,7 +101,7 @@ Result run(const Flags& flags, Progress& progress) {
   std::string notes;
   const data::Dataset dataset = dataset_of(flags, notes);
   const data::Preprocess preprocess = preprocess_of(flags, graph.metadata, notes);
-  const int64_t batch = flags.integer("batch", 1, 4096);
+  const int64_t batch = batch_for(flags, graph, 4096);
   const int threads = threads_of(flags);
   const std::unique_ptr<data::Loader> loader =
       loader_of(dataset, preprocess, sample_shape_of(graph, graph.inputs().size()), batch, threads);

@@ -28,8 +28,8 @@ constexpr int64_t kBatch = 128;
 // Fine-tuning on few images: smaller batches, down to kLeastBatch, until an epoch has so many steps.
 constexpr int64_t kLeastBatch = 16, kStepsAnEpoch = 16;
 
-int64_t batch_of(const Flags& flags, bool qdq, int64_t images) {
-  if (flags.given("batch")) return flags.integer("batch", 1, 65536);
+int64_t batch_of(const Flags& flags, const ir::Graph& graph, bool qdq, int64_t images) {
+  if (flags.given("batch") || own_batch(graph)) return batch_for(flags, graph, 65536);
   int64_t batch = kBatch;
   while (qdq && batch > kLeastBatch && images / batch < kStepsAnEpoch) batch /= 2;
   return batch;
@@ -234,7 +234,7 @@ Result run(const Flags& flags, Progress& progress) {
   std::string notes;
   const data::Preprocess preprocess = preprocess_of(flags, graph.metadata, notes);
   const Sets sets = open_sets(flags, notes);
-  const int64_t batch = batch_of(flags, qdq, sets.training.size());
+  const int64_t batch = batch_of(flags, graph, qdq, sets.training.size());
   train::LoaderSource source = training_source(flags, graph, sets.training, preprocess, batch);
   std::optional<train::LoaderSource> validation;
   if (sets.validation) validation.emplace(*sets.validation, loader_options(flags, graph, preprocess, batch));

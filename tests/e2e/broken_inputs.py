@@ -5,7 +5,7 @@ import stat
 import struct
 import sys
 
-from kvant_run import Checks, kvant, scratch
+from kvant_run import Checks, kvant, kvant_json, scratch
 
 import numpy as np
 import onnx
@@ -21,8 +21,8 @@ def tiny(weight=None, **options):
         helper.make_node("GlobalAveragePool", ["r"], ["p"], name="pool"),
         helper.make_node("Flatten", ["p"], ["y"], name="flat")]
     graph = helper.make_graph(
-        nodes, "tiny", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 1, 8, 8])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])],
+        nodes, "tiny", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [options.get("batch", "N"), 1, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [options.get("batch", "N"), 4])],
         initializer=options.get("initializers", [numpy_helper.from_array(weight, "w")]))
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
 
@@ -50,6 +50,20 @@ def main():
         def refuse_model(name, model, pattern):
             path = save(at("broken.onnx"), model)
             c.refused(name, ["quantize", path, "--data", f"npz:{images}", "-o", out, "--quiet"], pattern, folder=folder)
+
+        # A model whose batch is fixed is run with that batch; another one is refused.
+        fixed, fixed_qdq = save(at("fixed.onnx"), tiny(batch=1)), at("fixed.qdq.onnx")
+        labelled = f"npz:{images}"
+        kvant("quantize", fixed, "--data", labelled, "-o", fixed_qdq, "--quiet")
+        kvant("sensitivity", fixed, "--data", labelled, "--iterations", "2", "--quiet")
+        for runner in ("engine", "interpreter"):
+            done = kvant_json("eval", fixed_qdq, "--data", labelled, "--runner", runner)
+            c.that(done["samples"] == 32, f"a fixed batch with {runner}: {done}")
+        kvant("compare", fixed_qdq, fixed, "--data", labelled, "--quiet")
+        for command in ("quantize", "sensitivity", "eval"):
+            c.refused(f"{command} with another batch than the model's", [command, fixed, "--data", labelled, "--batch", "4",
+                      *(("-o", out) if command == "quantize" else ())], "takes 1 image at a time, not 4: leave out --batch",
+                      folder=folder)
 
         # Model files.
         refuse_model("truncated", data[: len(data) // 2], "truncated or damaged")
