@@ -106,10 +106,12 @@ struct OneNode {
     Tensor y(types.at(0).dtype, *types.at(0).shape);
     std::memset(y.mutable_raw(), 0x5A, y.byte_size());
     std::byte* out = place(y);
-    memory.push_back(session.allocate(step.scratch_bytes()));
+    const auto scratch = session.allocate(step.scratch_bytes());
+    const auto counters = session.allocate(step.counter_bytes());
     ThreadTeam team(1);
     session.wait();
-    step.run({in, std::span<std::byte* const>(&out, 1), memory.back().get(), team, nullptr, &session});
+    step.run(
+        {in, std::span<std::byte* const>(&out, 1), scratch.get(), team, nullptr, &session, counters.get()});
     session.download(y.mutable_raw(), out, y.byte_size());
     session.wait();
     return y;

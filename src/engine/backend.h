@@ -53,6 +53,8 @@ struct RunArgs {
   Team& team;
   const Step* next = nullptr;  // the next one with first_reads(), for prefetching
   Session* session = nullptr;  // of a step on a device, in whose memory all pointers above lie
+  // counter_bytes() of it, which are zero when its work begins and which its work leaves zero.
+  std::byte* counters = nullptr;
 };
 
 // A node made runnable. All that can fail was checked when it was made; run() allocates nothing (the
@@ -61,6 +63,9 @@ class Step {
  public:
   virtual ~Step() = default;
   virtual size_t scratch_bytes() const { return 0; }
+  // Of a step on a device whose blocks wait for each other by counting. The steps of an engine share them;
+  // engines that run at once have their own.
+  virtual size_t counter_bytes() const { return 0; }
   // Of a step on a device, once before its first run: constants go where it reads them.
   virtual void attach(Session& /*session*/) {}
   // Of an attached step on a device: another one for another session there, which reads the same constants.

@@ -129,14 +129,19 @@ std::unique_ptr<engine::Step> load_conv(const engine::NodeView& view, std::strin
   std::vector<std::optional<Tensor>> constants(kWeight + 1);
   constants[kWeight] = std::move(packed[0]);
   const bool residual = desc.epilogue.residual != Code::None;
-  return launch_step(std::move(constants),
-                     [desc, residual, name = std::string(tactic)](const Places& places, const auto& launch) {
-                       launch(conv_launch(desc, name,
-                                          {.packed = places.in(kWeight),
-                                           .x = places.in(0),
-                                           .residual = residual ? places.in(kResidual) : nullptr,
-                                           .y = places.out()}));
-                     });
+  const Room room = conv_room(desc, tactic);
+  return launch_step(
+      std::move(constants),
+      [desc, residual, name = std::string(tactic)](const Places& places, const auto& launch) {
+        launch(conv_launch(desc, name,
+                           {.packed = places.in(kWeight),
+                            .x = places.in(0),
+                            .residual = residual ? places.in(kResidual) : nullptr,
+                            .y = places.out(),
+                            .scratch = places.scratch(),
+                            .counters = places.counters()}));
+      },
+      room);
 }
 
 }  // namespace

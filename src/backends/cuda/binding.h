@@ -92,6 +92,8 @@ class Places {
     return i < args_.inputs.size() ? args_.inputs[i] : nullptr;
   }
   std::byte* out(size_t i = 0) const { return args_.outputs[i]; }
+  std::byte* scratch() const { return args_.scratch; }
+  std::byte* counters() const { return args_.counters; }
 
  private:
   const engine::RunArgs& args_;
@@ -99,10 +101,10 @@ class Places {
 };
 
 // A step made of launches: `constants` (by input, absent ones come at run time) go to the device once;
-// `launches` is called at each run that is not a replay.
+// `launches` is called at each run that is not a replay, with the room that it asks for.
 using MakeLaunches =
     std::function<void(const Places& places, const std::function<void(const Launch&)>& launch)>;
-std::unique_ptr<engine::Step> launch_step(std::vector<std::optional<Tensor>> constants,
-                                          MakeLaunches launches);
+std::unique_ptr<engine::Step> launch_step(std::vector<std::optional<Tensor>> constants, MakeLaunches launches,
+                                          Room room = {});
 
 }  // namespace kvant::backends::cuda

@@ -175,6 +175,46 @@ TEST_F(DriverDevices, EncodeTensorMaps) {
             "test wants it)");
 }
 
+// What blocks count in is zero after each replay of a graph.
+TEST_F(DriverDevices, CountAgainInEachReplay) {
+  ConvCase test(conv_shape(5, 6, 64, 40, 3, 1, 1), 4);
+  test.set_form(Code::U8, Code::None, Activation::None, false);
+  const char* tactic = "mma_64x64x128_k2_s4";
+  const Kernel& kernel = kernel_named("conv_64x64x128_k2_s4");
+  const Fatbin images[] = {{kernel.module, kImage}};
+  fake.kernels = {{kernel.name, &kernel}};
+  const auto queue = driver_device(fake_driver(), 0, images, 13000, {})->open();
+  std::vector<std::byte> blob(conv_packed_bytes(test.desc, tactic));
+  pack_conv(test.desc, tactic, {test.w.data(), test.multiplier.data(), test.bias.data()}, blob.data());
+  const auto expected = test.reference();
+  const Room room = conv_room(test.desc, tactic);
+  const auto packed = queue->allocate(blob.size()), x = queue->allocate(test.x.size());
+  const auto y = queue->allocate(expected.size()), scratch = queue->allocate(room.scratch_bytes);
+  const auto counters = queue->allocate(room.counter_bytes);
+  queue->upload(packed.get(), blob.data(), blob.size());
+  queue->upload(x.get(), reinterpret_cast<const std::byte*>(test.x.data()), test.x.size());
+  const auto recording = queue->record([&] {
+    queue->launch(conv_launch(test.desc, tactic,
+                              {.packed = packed.get(),
+                               .x = x.get(),
+                               .y = y.get(),
+                               .scratch = scratch.get(),
+                               .counters = counters.get()}));
+  });
+  for (int run = 0; run < 3; ++run) {
+    std::vector<uint8_t> result(expected.size(), 0xEE);
+    std::vector<std::byte> counted(room.counter_bytes, std::byte{1});
+    queue->upload(y.get(), reinterpret_cast<const std::byte*>(result.data()), result.size());
+    queue->wait();
+    recording->replay();
+    queue->download(reinterpret_cast<std::byte*>(result.data()), y.get(), result.size());
+    queue->download(counted.data(), counters.get(), counted.size());
+    queue->wait();
+    EXPECT_EQ(result, expected) << "replay " << run;
+    EXPECT_EQ(counted, std::vector<std::byte>(room.counter_bytes)) << "replay " << run;
+  }
+}
+
 TEST_F(DriverDevices, RefuseInOneSentence) {
   EXPECT_EQ(refusal([] { device(2); }), "there is no cuda:2 on this machine: it has cuda:0 (Fake H100)");
   fake.cards[0] = {"Fake T4", 7, 5};

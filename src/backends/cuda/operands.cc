@@ -9,8 +9,11 @@ constexpr int64_t kMaxNumber = 1 << 20;  // of pads, strides and dilations: keep
 
 class LaunchStep final : public engine::Step {
  public:
-  LaunchStep(std::vector<std::optional<Tensor>> constants, MakeLaunches launches)
-      : constants_(std::move(constants)), launches_(std::move(launches)) {}
+  LaunchStep(std::vector<std::optional<Tensor>> constants, MakeLaunches launches, Room room)
+      : constants_(std::move(constants)), launches_(std::move(launches)), room_(room) {}
+
+  size_t scratch_bytes() const override { return room_.scratch_bytes; }
+  size_t counter_bytes() const override { return room_.counter_bytes; }
 
   void attach(engine::Session& session) override {
     for (std::optional<Tensor>& constant : constants_) {
@@ -25,7 +28,7 @@ class LaunchStep final : public engine::Step {
 
   std::unique_ptr<engine::Step> twin() const override {
     KVANT_CHECK(constants_.empty(), "a step is attached before it has a twin");
-    auto twin = std::make_unique<LaunchStep>(std::vector<std::optional<Tensor>>{}, launches_);
+    auto twin = std::make_unique<LaunchStep>(std::vector<std::optional<Tensor>>{}, launches_, room_);
     twin->placed_ = placed_;
     return twin;
   }
@@ -40,13 +43,14 @@ class LaunchStep final : public engine::Step {
   std::vector<std::optional<Tensor>> constants_;
   std::vector<std::shared_ptr<std::byte>> placed_;
   MakeLaunches launches_;
+  Room room_;
 };
 
 }  // namespace
 
-std::unique_ptr<engine::Step> launch_step(std::vector<std::optional<Tensor>> constants,
-                                          MakeLaunches launches) {
-  return std::make_unique<LaunchStep>(std::move(constants), std::move(launches));
+std::unique_ptr<engine::Step> launch_step(std::vector<std::optional<Tensor>> constants, MakeLaunches launches,
+                                          Room room) {
+  return std::make_unique<LaunchStep>(std::move(constants), std::move(launches), room);
 }
 
 void require(const engine::NodeView& view, bool ok, std::string_view what) {

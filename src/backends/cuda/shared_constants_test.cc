@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Contexts of one plan on one card: its constants are there once, and gone with the last of them. Tensors
-// that lie on the card are used there.
+// Contexts of one plan on one card: its constants are there once, and gone with the last of them; what
+// kernels count in is each context's own. Tensors that lie on the card are used there.
 #include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
 
 #include "backends/backends.h"
 #include "backends/cuda/cuda_backend.h"
@@ -16,7 +19,8 @@ namespace {
 constexpr size_t kMemory = size_t{64} << 20;
 
 struct Card {
-  Card() : device(emulated_device({.memory_bytes = kMemory})), own(cuda_backend(device)) {
+  explicit Card(int sm = 90, const emulator::Options& schedule = {})
+      : device(emulated_device({sm, kMemory, schedule})), own(cuda_backend(device)) {
     list.push_back(own.get());
     for (const engine::Backend* host : shared()) list.push_back(host);
   }
@@ -69,6 +73,45 @@ TEST(SharedConstants, AreOnTheCardOnceAndGoWithTheLastContext) {
   EXPECT_EQ(third->run(inputs), expected);
   third.reset();
   EXPECT_EQ(card.used(), 0u);
+}
+
+// Two convolutions on small maps with long sums: where there are no clusters, blocks share their tiles.
+std::string long_sums() {
+  return engine::graph_text(engine::pair("x", 0.02f) + engine::conv("c1", "x_dq", {.out = 256, .in = 256}) +
+                                engine::unary("r1", "Relu", "c1") + engine::pair("r1", 0.1f) +
+                                engine::conv("c2", "r1_dq", {.out = 64, .in = 256}) +
+                                engine::pair("c2", 0.5f),
+                            "c2_dq", "f32[1,256,7,7]");
+}
+
+bool shares_tiles(const engine::PlanStep& step) {
+  return step.tactic.ends_with("_s4") || step.tactic.ends_with("_s8");
+}
+
+TEST(SharedConstants, AreNotCountedIn) {
+  const ir::Graph graph = engine::typed(long_sums());
+  const Card card(80, {emulator::Copies::Random, true, 5});
+  const engine::Plan plan = engine::build(graph, ops::standard(), card.list, {.threads = 1});
+  ASSERT_EQ(std::ranges::count_if(plan.steps, shares_tiles), 2);
+  const std::vector<const engine::Backend*> host = shared();
+  engine::Engine first(plan, card.list),
+      on_host(engine::build(graph, ops::standard(), host, {.threads = 1}), host);
+  std::vector<std::vector<Tensor>> inputs, expected;
+  for (uint64_t user = 0; user < 3; ++user) {
+    inputs.push_back(engine::random_inputs(graph, user + 1));
+    expected.push_back(on_host.run(inputs.back()));
+  }
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> users;
+  for (size_t user = 0; user < inputs.size(); ++user) {
+    users.emplace_back([&, user] {
+      engine::Engine context = first.context();
+      for (int run = 0; run < 3; ++run) wrong += context.run(inputs[user]) != expected[user];
+    });
+  }
+  for (std::thread& user : users) user.join();
+  EXPECT_EQ(wrong, 0);
+  for (size_t user = 0; user < inputs.size(); ++user) EXPECT_EQ(first.run(inputs[user]), expected[user]);
 }
 
 TEST(TensorsOnTheCard, AreReadAndWrittenWhereTheyLie) {

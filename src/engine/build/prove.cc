@@ -57,6 +57,7 @@ class OneStep {
     const std::unique_ptr<Step> step = backend_.load(view_, tactic, backend_.pack(view_, tactic));
     step->attach(*session_);
     const auto scratch = session_->allocate(step->scratch_bytes());
+    const auto counters = session_->allocate(step->counter_bytes());
     std::vector<const std::byte*> from;
     for (const auto& input : inputs_) from.push_back(input.get());
     std::vector<std::byte*> to;
@@ -65,7 +66,7 @@ class OneStep {
       session_->upload(to.back(), rubbish_[i].raw(), rubbish_[i].byte_size());
     }
     OneThread team;
-    step->run({from, to, scratch.get(), team, nullptr, session_.get()});
+    step->run({from, to, scratch.get(), team, nullptr, session_.get(), counters.get()});
     std::vector<Tensor> results;
     for (size_t i = 0; i < outputs_.size(); ++i) {
       results.emplace_back(rubbish_[i].dtype(), rubbish_[i].shape());

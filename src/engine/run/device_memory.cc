@@ -17,12 +17,13 @@ size_t end_bytes(const Plan& plan, ir::ValueId id) {
 }  // namespace
 
 DeviceMemory::DeviceMemory(std::shared_ptr<Session> session, const Plan& plan,
-                           const std::set<ir::ValueId>& ends, size_t scratch_bytes)
-    : plan_(plan), session_(std::move(session)) {
+                           const std::set<ir::ValueId>& ends, size_t scratch_bytes, size_t counter_bytes)
+    : plan_(plan), session_(std::move(session)), counter_bytes_(counter_bytes) {
   size_t bytes = 0;
   for (const ir::ValueId id : ends) bytes += end_bytes(plan, id);
   arena_ = session_->allocate(plan.arena_bytes);
   scratch_ = session_->allocate(scratch_bytes);
+  counters_ = session_->allocate(counter_bytes);
   ends_memory_ = session_->allocate(bytes);
   staging_ = session_->allocate_staging(bytes);
   size_t offset = 0;
@@ -64,6 +65,23 @@ void DeviceMemory::download(ir::ValueId root, std::byte* host, bool pinned) {
   if (end == ends_.end() || pinned) return session_->download(host, place(root), bytes);
   session_->download(end->second.staging, end->second.now(), bytes);
   landings_.push_back({host, end->second.staging, bytes});
+}
+
+void DeviceMemory::abandon() {
+  landings_.clear();
+  abandoned_ = true;
+}
+
+// In the order of the queue: behind whatever the failed run had queued and that may still happen.
+void DeviceMemory::begin() {
+  if (!abandoned_) return;
+  if (counter_bytes_ > 0) {
+    zeros_.assign(counter_bytes_, std::byte{0});
+    session_->upload(counters_.get(), zeros_.data(), counter_bytes_);
+  }
+  busy_ = true;
+  wait();
+  abandoned_ = false;
 }
 
 void DeviceMemory::wait() {

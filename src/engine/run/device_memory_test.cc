@@ -75,7 +75,7 @@ TEST(Device, HasTheConstantsOfAPlanOnce) {
   const std::vector<Tensor> expected = on_host(graph, inputs);
   auto first =
       std::make_unique<Engine>(build(graph, ops::standard(), pair.backends, {.threads = 2}), pair.backends);
-  const int uploads = *pair.far.uploads;
+  const int uploads = pair.far.work->uploads;
   EXPECT_GT(uploads, 3);
   for (const PlanStep& step : first->plan().steps)
     EXPECT_TRUE(step.backend != "far" || step.packed.empty()) << "constants are still on the host";
@@ -85,7 +85,44 @@ TEST(Device, HasTheConstantsOfAPlanOnce) {
   first.reset();
   for (int run = 0; run < 3; ++run) EXPECT_EQ(third.run(inputs), expected) << "run " << run;
   EXPECT_EQ(second.run(inputs), expected);
-  EXPECT_EQ(*pair.far.uploads, uploads);
+  EXPECT_EQ(pair.far.work->uploads, uploads);
+}
+
+// Counters are an engine's own and shared by its steps; constants are not written.
+TEST(Device, CountsApartInEachContext) {
+  const ir::Graph graph = typed(resnet_v1());
+  const Pair pair;
+  const std::vector<Tensor> inputs = random_inputs(graph), expected = on_host(graph, inputs);
+  Engine first(build(graph, ops::standard(), pair.backends, {.threads = 1}), pair.backends);
+  EXPECT_EQ(first.run(inputs), expected);
+  EXPECT_EQ(pair.far.work->counters.size(), 1u);
+  Engine second = first.context();
+  for (int run = 0; run < 3; ++run) {
+    EXPECT_EQ(second.run(inputs), expected);
+    EXPECT_EQ(first.run(inputs), expected);
+  }
+  EXPECT_EQ(pair.far.work->counters.size(), 2u);
+}
+
+// A run that fails in the middle of a step, step by step and as a recording, leaves counters as they are:
+// the next one begins with zeros.
+TEST(Device, RunsAgainAfterARunThatFailed) {
+  const ir::Graph graph = typed(resnet_v1());
+  const std::vector<Tensor> inputs = random_inputs(graph), expected = on_host(graph, inputs);
+  for (const std::set<std::string>& takes : {std::set<std::string>{}, std::set<std::string>{"QConv"}}) {
+    const Pair pair(takes);
+    Engine engine(build(graph, ops::standard(), pair.backends, {.threads = 1}), pair.backends);
+    for (int round = 0; round < 3; ++round) {
+      pair.far.work->failing = 2 + round;
+      try {
+        engine.run(inputs);
+        ADD_FAILURE() << "it did not fail";
+      } catch (const Error& error) {
+        EXPECT_THAT(error.what(), HasSubstr("far: a step failed"));
+      }
+      for (int run = 0; run < 3; ++run) EXPECT_EQ(engine.run(inputs), expected) << round << ' ' << run;
+    }
+  }
 }
 
 // Memory of one device with what a tensor holds, as another library would hand it over.

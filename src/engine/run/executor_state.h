@@ -129,6 +129,7 @@ struct Engine::State {
   void take_inputs(std::span<const Place> inputs, const Observer& observer);
   void give_outputs(std::span<const Place> outputs);
   void run_whole(std::span<const Place> inputs, std::span<const Place> outputs, const Observer& observer);
+  void run_through(std::span<const Place> inputs, std::span<const Place> outputs, const Observer& observer);
   void check_inputs(std::span<const Tensor> inputs) const;
   void show(ir::ValueId id, const std::byte* data, const Observer& observer, size_t memory = kHost) const;
   void bring(const std::vector<Move>& moves);

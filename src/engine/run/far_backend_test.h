@@ -3,6 +3,7 @@
 // reference evaluation of the operators that it was given.
 #pragma once
 
+#include <cstring>
 #include <map>
 #include <set>
 
@@ -90,20 +91,30 @@ inline std::unique_ptr<Recording> FarSession::record(const std::function<void()>
   return kept;
 }
 
+// What the steps of a FarBackend have done.
+struct FarWork {
+  int uploads = 0;  // steps whose constants went to the device
+  int failing = 0;  // the step that fails in the middle of its work, counted down; 0: none
+  std::set<const std::byte*> counters;  // those that steps have used
+};
+
+// Counts in counters, as blocks do.
 class FarStep final : public Step {
  public:
-  // `uploads` counts those whose constants went to the device.
-  FarStep(const NodeView& view, std::vector<Tensor> packed, std::shared_ptr<int> uploads)
+  static constexpr size_t kCounterBytes = 8;
+
+  FarStep(const NodeView& view, std::vector<Tensor> packed, std::shared_ptr<FarWork> work)
       : inputs_(view.inputs),
         outputs_(view.outputs),
-        uploads_(std::move(uploads)),
+        work_(std::move(work)),
         node_(std::make_shared<ir::Node>(view.node)),
         step_(std::make_shared<EvaluatingStep>(
             NodeView{*node_, view.inputs, view.outputs, view.constants, view.threads}, std::move(packed))) {}
   void attach(Session&) override {
     attached_ = true;
-    ++*uploads_;
+    ++work_->uploads;
   }
+  size_t counter_bytes() const override { return kCounterBytes; }
   std::unique_ptr<Step> twin() const override { return std::make_unique<FarStep>(*this); }
   void run(const RunArgs& args) override {
     auto& session = dynamic_cast<FarSession&>(*args.session);
@@ -114,8 +125,16 @@ class FarStep final : public Step {
       if (inputs[i] != nullptr) session.check(inputs[i], bytes_of(inputs_[i]));
     }
     for (size_t i = 0; i < outputs.size(); ++i) session.check(outputs[i], bytes_of(outputs_[i]));
-    session.queue([step = step_, inputs, outputs, &team = args.team] {
+    session.check(args.counters, kCounterBytes);
+    session.queue([step = step_, work = work_, inputs, outputs, &team = args.team, counters = args.counters] {
+      work->counters.insert(counters);
+      for (size_t i = 0; i < kCounterBytes; ++i) {
+        if (counters[i] != std::byte{0}) fail("far: a counter is not zero");
+        counters[i] = std::byte{1};
+      }
+      if (work->failing > 0 && --work->failing == 0) fail("far: a step failed");
       step->run({inputs, outputs, nullptr, team});
+      std::memset(counters, 0, kCounterBytes);
     });
   }
 
@@ -124,7 +143,7 @@ class FarStep final : public Step {
     return static_cast<size_t>(element_count(*type.shape)) * size_of(type.dtype);
   }
   std::vector<ir::Type> inputs_, outputs_;
-  std::shared_ptr<int> uploads_;
+  std::shared_ptr<FarWork> work_;
   std::shared_ptr<ir::Node> node_;
   std::shared_ptr<EvaluatingStep> step_;
   bool attached_ = false;
@@ -145,7 +164,7 @@ class FarBackend final : public Backend {
   }
   std::unique_ptr<Step> load(const NodeView& view, std::string_view,
                              std::vector<Tensor> packed) const override {
-    return std::make_unique<FarStep>(view, std::move(packed), uploads);
+    return std::make_unique<FarStep>(view, std::move(packed), work);
   }
   std::shared_ptr<Session> open() const override {
     return session = std::make_shared<FarSession>(*template_);
@@ -157,7 +176,7 @@ class FarBackend final : public Backend {
 
   int distance = 7;
   mutable std::shared_ptr<FarSession> session;  // the last one opened
-  std::shared_ptr<int> uploads = std::make_shared<int>(0);
+  std::shared_ptr<FarWork> work = std::make_shared<FarWork>();
   std::shared_ptr<FarSession> template_ = std::make_shared<FarSession>();
 
  private:

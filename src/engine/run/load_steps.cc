@@ -169,7 +169,7 @@ void Engine::State::place() {
 void Engine::State::place_on_devices() {
   for (size_t number = 1; number <= sessions.size(); ++number) {
     std::set<ir::ValueId> ends;
-    size_t scratch_bytes = 0;
+    size_t scratch_bytes = 0, counter_bytes = 0;
     for (size_t i = 0; i < steps.size(); ++i) {
       if (steps[i].memory != number) continue;
       const ir::Node& node = graph().node(plan.steps[i].node);
@@ -180,9 +180,12 @@ void Engine::State::place_on_devices() {
           if (plan.offsets[root(id)] == kNoOffset && !packed_away(at)) ends.insert(at);
         }
       }
-      if (steps[i].step) scratch_bytes = std::max(scratch_bytes, steps[i].step->scratch_bytes());
+      if (!steps[i].step) continue;
+      scratch_bytes = std::max(scratch_bytes, steps[i].step->scratch_bytes());
+      counter_bytes = std::max(counter_bytes, steps[i].step->counter_bytes());
     }
-    devices.push_back(std::make_unique<DeviceMemory>(sessions[number - 1], plan, ends, scratch_bytes));
+    devices.push_back(
+        std::make_unique<DeviceMemory>(sessions[number - 1], plan, ends, scratch_bytes, counter_bytes));
   }
 }
 

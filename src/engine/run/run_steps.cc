@@ -33,8 +33,13 @@ void Engine::State::run_step(size_t index) {
   Loaded& loaded = steps[index];
   if (!loaded.step) return;
   const DeviceMemory* on = device(loaded.memory);
-  const RunArgs args{loaded.inputs, loaded.outputs, on != nullptr ? on->scratch() : scratch->data(),
-                     team,          loaded.next,    on != nullptr ? &on->session() : nullptr};
+  const RunArgs args{.inputs = loaded.inputs,
+                     .outputs = loaded.outputs,
+                     .scratch = on != nullptr ? on->scratch() : scratch->data(),
+                     .team = team,
+                     .next = loaded.next,
+                     .session = on != nullptr ? &on->session() : nullptr,
+                     .counters = on != nullptr ? on->counters() : nullptr};
   if (!profiling) {
     loaded.step->run(args);
     return;
@@ -111,6 +116,17 @@ void Engine::State::observe_step(size_t index, const Observer& observer) const {
 void Engine::State::run_whole(std::span<const Place> inputs, std::span<const Place> outputs,
                               const Observer& observer) {
   if (!loaded) load();
+  try {
+    for (const auto& on : devices) on->begin();
+    run_through(inputs, outputs, observer);
+  } catch (...) {
+    for (const auto& on : devices) on->abandon();
+    throw;
+  }
+}
+
+void Engine::State::run_through(std::span<const Place> inputs, std::span<const Place> outputs,
+                                const Observer& observer) {
   take_inputs(inputs, observer);
   for (size_t i = 0; i < outputs.size(); ++i) {
     const ir::ValueId id = graph().outputs()[i];

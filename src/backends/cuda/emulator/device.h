@@ -153,6 +153,30 @@ inline T load_constant(const void* p) {
   return load<T>(p);
 }
 
+inline void demand(std::string_view fault) {
+  if (!fault.empty()) Machine::machine().fault(fault);
+}
+inline void hand_over(void* p, const Vector16& value) {
+  emulator::Thread& thread = Machine::current();
+  demand(Machine::machine().handover().write(thread.handover, thread.block->handover, p));
+  store(p, value);
+}
+inline void publish_writes() {
+  emulator::Thread& thread = Machine::current();
+  Machine::machine().handover().publish(thread.handover, thread.block->handover);
+}
+inline bool arrives_last(uint32_t* counter, uint32_t blocks) {
+  check_aligned(counter, sizeof *counter);
+  bool last = false;
+  demand(Machine::machine().handover().count(Machine::current().block->handover, counter, blocks, last));
+  return last;
+}
+inline Vector16 take_over(const void* p) {
+  const emulator::Thread& thread = Machine::current();
+  demand(Machine::machine().handover().read(thread.handover, thread.block->handover, p));
+  return load<Vector16>(p);
+}
+
 inline void wait_for_previous() {}
 inline void let_next_start() {}
 

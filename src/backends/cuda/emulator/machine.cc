@@ -11,6 +11,7 @@ namespace kvant::backends::cuda::emulator {
 namespace {
 
 constexpr int kMostIdleRounds = 1 << 16;
+constexpr unsigned kSlowParts = 3;
 constexpr uint8_t kFreshShared = 0xCD, kGoneShared = 0xEE;
 constexpr size_t kSharedAlignment = 1024;
 
@@ -51,15 +52,20 @@ void Machine::run() {
   Machine* const before = current_machine_;
   current_machine_ = this;
   try {
-    Cluster cluster;
-    for (unsigned y = 0; y < launch_.grid.y; ++y) {
-      for (unsigned z = 0; z < launch_.grid.z; z += launch_.cluster) {
-        for (unsigned x = 0; x < launch_.grid.x; ++x) {
-          build(cluster, x, y, z);
-          run_cluster(cluster);
-        }
+    constexpr uint64_t kMostTogether = 3;
+    const std::vector<Dim3> firsts = first_blocks();
+    std::vector<std::unique_ptr<Cluster>> clusters;
+    for (size_t next = 0; next < firsts.size();) {
+      size_t together = options_.shuffle ? 1 + random_.below(kMostTogether) : 1;
+      together = std::min(together, firsts.size() - next);
+      for (size_t i = 0; i < together; ++i, ++next) {
+        if (clusters.size() == i) clusters.push_back(std::make_unique<Cluster>());
+        build(*clusters[i], firsts[next], static_cast<unsigned>(i) * launch_.cluster);
       }
+      run_together({clusters.data(), together});
     }
+    if (const auto what = handover_.end(); !what.empty())
+      fail("emulator: kernel {}: {}", launch_.kernel->name, what);
   } catch (...) {
     current_machine_ = before;
     throw;
@@ -67,17 +73,35 @@ void Machine::run() {
   current_machine_ = before;
 }
 
-void Machine::build(Cluster& cluster, unsigned x, unsigned y, unsigned first_z) {
+// The first block of each cluster, in the order in which they start.
+std::vector<Dim3> Machine::first_blocks() {
+  std::vector<Dim3> firsts;
+  for (unsigned y = 0; y < launch_.grid.y; ++y) {
+    for (unsigned z = 0; z < launch_.grid.z; z += launch_.cluster) {
+      for (unsigned x = 0; x < launch_.grid.x; ++x) firsts.push_back({x, y, z});
+    }
+  }
+  if (options_.shuffle) {
+    for (size_t i = firsts.size(); i > 1; --i) std::swap(firsts[i - 1], firsts[random_.below(i)]);
+  }
+  return firsts;
+}
+
+void Machine::build(Cluster& cluster, Dim3 first, unsigned slot) {
   const bool fresh = cluster.blocks.empty();
   if (fresh) cluster.blocks.resize(launch_.cluster);
   cluster.barrier = {};
   for (unsigned rank = 0; rank < launch_.cluster; ++rank) {
     Block& block = cluster.blocks[rank];
-    block.index = {x, y, first_z + rank};
+    block.index = {first.x, first.y, first.z + rank};
     block.rank = rank;
+    block.slot = slot + rank;
     block.cluster = &cluster;
     block.barrier = {};
     block.alive = launch_.block.x;
+    block.handover = {};
+    const Dim3& at = block.index;
+    block.handover.block = at.x + uint64_t{launch_.grid.x} * (at.y + uint64_t{launch_.grid.y} * at.z);
     if (fresh) {
       block.shared_bytes = launch_.shared_bytes;
       block.storage = std::make_unique<uint8_t[]>(launch_.shared_bytes + kSharedAlignment);
@@ -103,6 +127,7 @@ void Machine::build(Cluster& cluster, unsigned x, unsigned y, unsigned first_z) 
       thread.waits_on = nullptr;
       thread.waits_at = "its start";
       thread.product_group = thread.products_known = thread.product_fences = 0;
+      thread.handover = {};
       if (fresh) {
         thread.fiber = std::make_unique<Fiber>(&Machine::thread_main, &thread);
       } else {
@@ -140,12 +165,14 @@ void Machine::check_nothing_is_outstanding(const Thread& thread) const {
   }
 }
 
-// Three quarters of the warps, chosen anew each round, do not run; nor does one block of the cluster for a
-// while.
+// Three quarters of the warps, chosen anew each round, do not run; nor, for a while, do one block or a third
+// of its warps.
 bool Machine::stalled(const Thread& thread, uint64_t salt) const {
   const Block& block = *thread.block;
-  if (launch_.cluster > 1 && block.rank == slow_block_) return true;
-  const uint64_t mixed = (thread.index / kLanes + 64 * block.rank + 1) * 0x9E3779B97F4A7C15u ^ salt;
+  const unsigned slow = slow_block_ % (blocks_running_ + 1), part = slow_block_ / (blocks_running_ + 1);
+  const unsigned warp = thread.index / kLanes;
+  if (block.slot == slow && (part == 0 ? blocks_running_ > 1 : warp % kSlowParts == part - 1)) return true;
+  const uint64_t mixed = (warp + 64 * block.slot + 1) * 0x9E3779B97F4A7C15u ^ salt;
   return ((mixed * 0xD6E8FEB86659FD93u) >> 61 & 3) != 0;
 }
 
@@ -159,17 +186,21 @@ void Machine::resume(Thread& thread) {
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
-void Machine::run_cluster(Cluster& cluster) {
+void Machine::run_together(std::span<const std::unique_ptr<Cluster>> clusters) {
   std::vector<Thread*> running;
-  for (Block& block : cluster.blocks) {
-    for (Thread& thread : block.threads) running.push_back(&thread);
+  for (const auto& cluster : clusters) {
+    for (Block& block : cluster->blocks) {
+      for (Thread& thread : block.threads) running.push_back(&thread);
+    }
   }
+  blocks_running_ = static_cast<unsigned>(clusters.size()) * launch_.cluster;
   const bool stalls = options_.shuffle && running.size() > kLanes;
   int idle = 0;
   for (uint64_t round = 0; !running.empty(); ++round) {
     if (options_.shuffle) {
       for (size_t i = running.size(); i > 1; --i) std::swap(running[i - 1], running[random_.below(i)]);
-      if ((round & 63) == 0) slow_block_ = static_cast<unsigned>(random_.below(launch_.cluster + 1));
+      if ((round & 63) == 0)
+        slow_block_ = static_cast<unsigned>(random_.below((kSlowParts + 1) * (blocks_running_ + 1)));
     }
     const uint64_t salt = stalls ? random_.next() : 0;
     moved_ = false;
@@ -186,7 +217,7 @@ void Machine::run_cluster(Cluster& cluster) {
     }
     std::erase_if(running, [](const Thread* thread) { return thread->done; });
     idle = moved_ || held ? 0 : idle + 1;
-    if (held && !moved_) slow_block_ = launch_.cluster;  // nobody else can go on
+    if (held && !moved_) slow_block_ = blocks_running_;  // nobody else can go on
     const bool stuck = !running.empty() && (idle > 0 || (!any && !held));
     if (stuck && land_a_tensor_copy()) {
       idle = 0;

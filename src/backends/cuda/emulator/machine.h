@@ -7,12 +7,14 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "backends/cuda/emulator/emulator.h"
 #include "backends/cuda/emulator/fiber.h"
+#include "backends/cuda/emulator/handover.h"
 #include "backends/cuda/kernels/launch.h"
 #include "backends/cuda/kernels/tensor_map.h"
 #include "base/random.h"
@@ -95,12 +97,14 @@ struct Thread {
   int product_group = 0;   // wgmma groups committed
   int products_known = 0;  // groups that a wait has seen the end of
   int product_fences = 0;
+  ThreadHandover handover;
   std::unique_ptr<Fiber> fiber;
 };
 
 struct Block {
   Dim3 index;
   unsigned rank = 0;  // in the cluster
+  unsigned slot = 0;  // among all blocks that run
   uint8_t* shared = nullptr;
   size_t shared_bytes = 0;
   std::vector<Thread> threads;
@@ -110,6 +114,7 @@ struct Block {
   Rendezvous named[kNamedBarriers];
   std::map<uint32_t, Mbarrier> mbarriers;
   size_t alive = 0;
+  BlockHandover handover;
   Cluster* cluster = nullptr;
   std::unique_ptr<uint8_t[]> storage;
 };
@@ -131,6 +136,7 @@ class Machine {
   const Launch& launch() const { return launch_; }
   const Options& options() const { return options_; }
   Counters& counters() { return counters_; }
+  Handover& handover() { return handover_; }
   bool coin() { return (random_.next() & 1) != 0; }
 
   // Blocks the current thread until the rendezvous moves on from `generation`.
@@ -150,8 +156,9 @@ class Machine {
   bool at_once() { return options_.copies == Copies::Eager || (options_.copies == Copies::Random && coin()); }
 
  private:
-  void run_cluster(Cluster& cluster);
-  void build(Cluster& cluster, unsigned x, unsigned y, unsigned first_z);
+  std::vector<Dim3> first_blocks();
+  void run_together(std::span<const std::unique_ptr<Cluster>> clusters);
+  void build(Cluster& cluster, Dim3 first, unsigned slot);
   bool stalled(const Thread& thread, uint64_t salt) const;
   void resume(Thread& thread);
   [[noreturn]] void deadlock(const std::vector<Thread*>& running) const;
@@ -168,9 +175,10 @@ class Machine {
   Random random_;
   std::exception_ptr error_;
   std::vector<TensorCopy> tensor_copies_;
+  Handover handover_;
   bool moved_ = false;     // this round some thread ran that does not merely look at a flag
   bool spinning_ = false;  // the thread that ran last yielded by itself
-  unsigned slow_block_ = 0;
+  unsigned slow_block_ = 0, blocks_running_ = 1;
   static thread_local Thread* current_thread_;
   static thread_local Machine* current_machine_;
 };

@@ -139,6 +139,12 @@ TEST(CompiledKernels, TheInstructionsThatAreTheirPoint) {
     EXPECT_THAT(ptx_of("product_codes", sm), HasSubstr("dp4a.s32.s32"));
     EXPECT_THAT(ptx_of("quantize_reals", sm), HasSubstr("div.rn.f32"));
     EXPECT_THAT(ptx_of("copy_16", sm), HasSubstr(".v4."));
+    // Blocks that meet: past the first-level cache both ways, fences, a counter that wraps.
+    const std::string shared = ptx_of("conv_64x64x128_k2_s4", sm);
+    EXPECT_THAT(shared, testing::ContainsRegex("st\\.(global\\.)?cg\\.v4"));
+    EXPECT_THAT(shared, testing::ContainsRegex("ld\\.(global\\.)?cg\\.v4"));
+    EXPECT_THAT(shared, testing::ContainsRegex("membar\\.gl|fence\\.(acq_rel|sc)\\.gpu"));
+    EXPECT_THAT(shared, testing::ContainsRegex("atom\\.(global\\.)?inc\\.u32"));
   }
   if (!compiled_for(kernel_named("conv_64x64x64"), 90)) return;
   const std::string cluster = ptx_of("conv_64x64x128_k2_c8", 90);

@@ -132,6 +132,22 @@ KVANT_DEVICE T load_constant(const void* p) {
   return __ldg(static_cast<const T*>(p));
 }
 
+// Blocks that meet in global memory (emulator/handover.h watches them). Each thread hands over and publishes,
+// then, behind a barrier, one thread counts the block; all threads of the one that arrives last publish once
+// more and take over. They go past the first-level cache, which is not coherent.
+KVANT_DEVICE void hand_over(void* p, const Vector16& v) {
+  __stcg(static_cast<int4*>(p), make_int4(v.x, v.y, v.z, v.w));
+}
+KVANT_DEVICE void publish_writes() { __threadfence(); }
+// Counts one of `blocks` blocks. The last one leaves the counter zero, as it was before the first.
+KVANT_DEVICE bool arrives_last(uint32_t* counter, uint32_t blocks) {
+  return atomicInc(counter, blocks - 1) == blocks - 1;
+}
+KVANT_DEVICE Vector16 take_over(const void* p) {
+  const int4 v = __ldcg(static_cast<const int4*>(p));
+  return {v.x, v.y, v.z, v.w};
+}
+
 // Programmatic dependent launch. Every thread that reads what an earlier kernel wrote, or writes, waits
 // first; without the launch attribute both do nothing.
 KVANT_DEVICE void wait_for_previous() {

@@ -43,6 +43,12 @@ std::span<const Kernel> kernels();
 // Fails (Error) on an unknown name, naming the nearest.
 const Kernel& kernel_named(std::string_view name);
 
+// Memory of the device that a launch uses beside its operands, and nobody else while it runs.
+struct Room {
+  size_t scratch_bytes = 0;  // of any content
+  size_t counter_bytes = 0;  // zero before the launch, and zero again behind it
+};
+
 struct Launch {
   static constexpr size_t kMaxParamBytes = 768;
   static constexpr int kMostTensorMaps = 2;

@@ -144,6 +144,8 @@ ConvParams conv_params(const ConvDesc& desc, const Layout& l, const ConvPointers
   p.group = narrow(s.group), p.group_c = narrow(s.group_c()), p.group_k = narrow(s.group_k());
   p.padded_c = narrow(l.padded_c), p.row_k = narrow(l.row_k);
   p.x_pitch = pitch(desc.x_pitch, s.c);
+  p.parts = static_cast<int32_t*>(pointers.scratch);
+  p.arrivals = static_cast<uint32_t*>(pointers.counters);
   p.flip = desc.x_signed ? 0 : 0x80808080u;
   return p;
 }
@@ -211,6 +213,14 @@ void pack_conv(const ConvDesc& desc, std::string_view name, const ConvWeights& w
   if (desc.table) std::memcpy(blob + l.table, weights.table, 256);
 }
 
+Room conv_room(const ConvDesc& desc, std::string_view name) {
+  const ConvTactic& tactic = checked_tactic(desc, name);
+  if (tactic.split == 1) return {};
+  const auto tiles = static_cast<size_t>(tiles_of(desc.shape, tactic));
+  return {.scratch_bytes = tiles * static_cast<size_t>(tactic.split * tactic.rows * tactic.columns) * 4,
+          .counter_bytes = tiles * sizeof(uint32_t)};
+}
+
 Launch conv_launch(const ConvDesc& desc, std::string_view name, const ConvPointers& pointers) {
   const ConvTactic& tactic = checked_tactic(desc, name);
   const ConvShape& s = desc.shape;
@@ -222,7 +232,7 @@ Launch conv_launch(const ConvDesc& desc, std::string_view name, const ConvPointe
   if (tactic.rows > 1) {
     launch.grid = {static_cast<unsigned>(divided_up(s.n * s.ho * s.wo, tactic.rows)),
                    static_cast<unsigned>(divided_up(s.group_k(), tactic.columns) * s.group),
-                   static_cast<unsigned>(tactic.cluster)};
+                   static_cast<unsigned>(tactic.cluster * tactic.split)};
   } else {
     launch.grid.x = static_cast<unsigned>(divided_up(thread_items(s, tactic), tactic.threads));
   }

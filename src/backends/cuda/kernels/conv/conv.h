@@ -41,6 +41,7 @@ struct ConvPointers {
   const void* x = nullptr;
   const void* residual = nullptr;  // nullptr when there is none
   void* y = nullptr;
+  void *scratch = nullptr, *counters = nullptr;  // of conv_room()
 };
 
 // Tactics that can run it on compute capability `sm` (80, 90...), the likely best first by a cost model.
@@ -51,6 +52,9 @@ std::vector<std::string> conv_tactics(const ConvDesc& desc, int sm, std::string&
 // tables of the activation and of codes. Fails (Error) on an unknown tactic or one that cannot run it.
 size_t conv_packed_bytes(const ConvDesc& desc, std::string_view tactic);
 void pack_conv(const ConvDesc& desc, std::string_view tactic, const ConvWeights& weights, std::byte* packed);
+
+// Where the tactic's blocks meet; none for most.
+Room conv_room(const ConvDesc& desc, std::string_view tactic);
 
 // The one kernel that computes it.
 Launch conv_launch(const ConvDesc& desc, std::string_view tactic, const ConvPointers& pointers);

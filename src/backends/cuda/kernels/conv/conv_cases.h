@@ -143,27 +143,10 @@ struct ConvCase {
     return run_kernel(tactic, nullptr, options, counters);
   }
 
-  // The same launch with another kernel in the tactic's place.
+  // The same launch with another kernel in the tactic's place, `runs` times.
   std::vector<uint8_t> run_kernel(std::string_view tactic, const Kernel* kernel,
                                   const emulator::Options& options = {},
-                                  emulator::Counters* counters = nullptr) const {
-    const DeviceBytes packed(conv_packed_bytes(desc, tactic), 0xA5), image(x), other(residual);
-    pack_conv(desc, tactic, {w.data(), multiplier.data(), bias.data(), table.data()},
-              reinterpret_cast<std::byte*>(packed.data()));
-    const auto bytes = static_cast<size_t>(results() * code_bytes(desc.epilogue.output));
-    const size_t behind = kernel != nullptr ? static_cast<size_t>(4 * 128 * desc.shape.k) : 0;
-    const DeviceBytes y(bytes + behind, 0xEE);
-    Launch launch = conv_launch(
-        desc, tactic, {packed.data(), image.data(), residual.empty() ? nullptr : other.data(), y.data()});
-    if (kernel != nullptr) launch.kernel = kernel;
-    launch.kernel->emulate(launch, options, counters);
-    std::vector<uint8_t> result = y.copy();
-    for (size_t i = bytes; i < result.size(); ++i) {
-      if (result[i] != 0xEE) fail("the kernel wrote behind its result");
-    }
-    result.resize(bytes);
-    return result;
-  }
+                                  emulator::Counters* counters = nullptr, int runs = 1) const;
 
  private:
   void set_scales() {
@@ -210,5 +193,74 @@ struct ConvCase {
     return acc;
   }
 };
+
+// Everything that a launch of a case reads and writes, on memory of exactly the right size.
+struct PreparedConv {
+  // `packed`: constants of another one with the same tactic and weights; none: its own.
+  PreparedConv(const ConvCase& test, std::string_view tactic, const DeviceBytes* packed = nullptr,
+               size_t behind = 0)
+      : own(packed == nullptr ? conv_packed_bytes(test.desc, tactic) : 0, 0xA5),
+        constants(packed == nullptr ? &own : packed),
+        x(test.x),
+        residual(test.residual),
+        bytes(static_cast<size_t>(test.results() * code_bytes(test.desc.epilogue.output))),
+        y(bytes + behind, 0xEE),
+        room(conv_room(test.desc, tactic)),
+        scratch(room.scratch_bytes, 0xB7),
+        counters(room.counter_bytes) {
+    if (packed == nullptr) {
+      pack_conv(test.desc, tactic,
+                {test.w.data(), test.multiplier.data(), test.bias.data(), test.table.data()},
+                reinterpret_cast<std::byte*>(own.data()));
+    }
+    before = constants->copy();
+    launch = conv_launch(test.desc, tactic,
+                         {.packed = constants->data(),
+                          .x = x.data(),
+                          .residual = test.residual.empty() ? nullptr : residual.data(),
+                          .y = y.data(),
+                          .scratch = scratch.data(),
+                          .counters = counters.data()});
+  }
+  PreparedConv(const PreparedConv&) = delete;
+  PreparedConv& operator=(const PreparedConv&) = delete;
+
+  // Fails when the kernel wrote where it must not.
+  std::vector<uint8_t> result() const {
+    std::vector<uint8_t> all = y.copy();
+    for (size_t i = bytes; i < all.size(); ++i) {
+      if (all[i] != 0xEE) fail("the kernel wrote behind its result");
+    }
+    if (constants->copy() != before) fail("the kernel wrote into its constants");
+    for (const uint8_t byte : counters.copy()) {
+      if (byte != 0) fail("the kernel left a counter that is not zero");
+    }
+    all.resize(bytes);
+    return all;
+  }
+
+  DeviceBytes own;
+  const DeviceBytes* constants;
+  DeviceBytes x, residual;
+  size_t bytes;
+  DeviceBytes y;
+  Room room;
+  DeviceBytes scratch, counters;
+  std::vector<uint8_t> before;
+  Launch launch;
+};
+
+inline std::vector<uint8_t> ConvCase::run_kernel(std::string_view tactic, const Kernel* kernel,
+                                                 const emulator::Options& options,
+                                                 emulator::Counters* counters, int runs) const {
+  const size_t behind = kernel != nullptr ? static_cast<size_t>(4 * 128 * desc.shape.k) : 0;
+  PreparedConv prepared(*this, tactic, nullptr, behind);
+  if (kernel != nullptr) prepared.launch.kernel = kernel;
+  for (int run = 0; run < runs; ++run) {
+    std::memset(prepared.y.data(), 0xEE, prepared.y.size());
+    prepared.launch.kernel->emulate(prepared.launch, options, run == 0 ? counters : nullptr);
+  }
+  return prepared.result();
+}
 
 }  // namespace kvant::backends::cuda

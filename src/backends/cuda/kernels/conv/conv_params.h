@@ -19,7 +19,9 @@ struct ConvParams {
   int32_t padded_c;  // channels of a tap in the packed weights
   int32_t row_k;     // bytes of a packed filter
   int64_t x_pitch;
-  uint32_t flip;  // brings codes of x to signed bytes: 0x80808080 for u8
+  int32_t* parts;      // sums of the blocks that share a tile through global memory
+  uint32_t* arrivals;  // how many of them are done, by tile; 0 between runs
+  uint32_t flip;       // brings codes of x to signed bytes: 0x80808080 for u8
 };
 
 }  // namespace kvant::backends::cuda

@@ -12,6 +12,7 @@ namespace kvant::backends::cuda {
 namespace {
 
 constexpr int64_t kMostRows = INT32_MAX / 2, kMostGridY = 65535, kMostFilter = 1 << 24;
+constexpr int64_t kMostSharedTiles = 256;  // more fill every card by themselves
 
 int64_t divided_up(int64_t value, int64_t by) { return (value + by - 1) / by; }
 
@@ -22,7 +23,7 @@ ConvTactic tile_tactic(std::string name, int minimum_sm, int blocks) {
   t.name = "mma_" + std::move(name);
   t.kind = T::kFetch == device::Fetch::Stem ? ConvTactic::Kind::Stem : ConvTactic::Kind::Tile;
   t.minimum_sm = minimum_sm;
-  t.threads = T::kThreads, t.shared_bytes = T::kSharedBytes, t.cluster = T::kCluster;
+  t.threads = T::kThreads, t.shared_bytes = T::kSharedBytes, t.cluster = T::kCluster, t.split = T::kSplit;
   t.rows = T::kRows, t.columns = T::kColumns, t.inner = T::kInner, t.stages = T::kStages;
   t.blocks_of_sm = blocks;
   t.copy_bytes = T::kFetch == device::Fetch::Copy16  ? 16
@@ -34,12 +35,13 @@ ConvTactic tile_tactic(std::string name, int minimum_sm, int blocks) {
 
 std::vector<ConvTactic> make_tactics() {
   std::vector<ConvTactic> all;
-#define KVANT_ADD_TILE(sm, name, blocks, rows, columns, inner, m, n, k, stages, cluster, fetch)        \
-  all.push_back(                                                                                       \
-      tile_tactic<device::Tile<rows, columns, inner, m, n, k, stages, cluster, device::Fetch::fetch>>( \
-          #name, sm, blocks));
+#define KVANT_ADD_TILE(sm, name, blocks, rows, columns, inner, m, n, k, stages, cluster, fetch, ...) \
+  all.push_back(                                                                                     \
+      tile_tactic<device::Tile<rows, columns, inner, m, n, k, stages, cluster,                       \
+                               device::Fetch::fetch __VA_OPT__(, ) __VA_ARGS__>>(#name, sm, blocks));
 #define KVANT_TILE(...) KVANT_ADD_TILE(80, __VA_ARGS__)
 #define KVANT_CLUSTER_TILE(...) KVANT_ADD_TILE(90, __VA_ARGS__)
+#define KVANT_SPLIT_TILE(...) KVANT_ADD_TILE(80, __VA_ARGS__)
 #define KVANT_NARROW_TILE(...) KVANT_ADD_TILE(80, __VA_ARGS__)
 #include "backends/cuda/kernels/conv/tiles.inc"
 #undef KVANT_ADD_TILE
@@ -67,6 +69,8 @@ std::string why_not_tile(const ConvDesc& desc, const ConvTactic& tactic) {
     return fmt::format("{} channels of a group (pitch {}) are not multiples of {}", s.group_c(), pitch, copy);
   if (divided_up(s.group_k(), tactic.columns) * s.group > kMostGridY) return "too many groups and channels";
   if (s.group_c() < 4 && s.group > 1) return "groups of less than 4 channels";
+  if (tactic.split > 1 && tiles_of(s, tactic) > kMostSharedTiles)
+    return fmt::format("{} tiles fill a card without blocks that share them", tiles_of(s, tactic));
   return "";
 }
 
@@ -96,6 +100,10 @@ std::span<const ConvTactic> all_conv_tactics() {
 }
 
 std::string name_of(const Epilogue& epilogue) { return std::string(kvant::name(epilogue.activation)); }
+
+int64_t tiles_of(const ConvShape& s, const ConvTactic& tactic) {
+  return divided_up(s.n * s.ho * s.wo, tactic.rows) * divided_up(s.group_k(), tactic.columns) * s.group;
+}
 
 int64_t thread_items(const ConvShape& s, const ConvTactic& tactic) {
   if (tactic.kind == ConvTactic::Kind::Depthwise) return s.n * s.ho * divided_up(s.wo, 2) * (s.c / 4);
@@ -138,14 +146,13 @@ double estimated_microseconds(const ConvDesc& desc, const ConvTactic& tactic, in
     const double cycles = pixels * static_cast<double>(s.c) * taps / (sms * 64);
     return 1.0 + (cycles + 150 * static_cast<double>(s.kh)) / clock;
   }
-  const double blocks =
-      static_cast<double>(divided_up(s.n * s.ho * s.wo, tactic.rows)) *
-      static_cast<double>(divided_up(s.group_k(), tactic.columns) * s.group * tactic.cluster);
+  const int parts = tactic.cluster * tactic.split;
+  const auto blocks = static_cast<double>(tiles_of(s, tactic) * parts);
   const bool stem = tactic.kind == ConvTactic::Kind::Stem;
   const int64_t tap_bytes = stem ? s.kw * s.c : s.group_c();
   const int64_t tap = tactic.kind == ConvTactic::Kind::Warpgroup ? tactic.inner : 16;
   const double row_k = static_cast<double>((stem ? s.kh : s.kh * s.kw) * divided_up(tap_bytes, tap) * tap);
-  const double steps = std::max(1.0, row_k / tactic.inner / tactic.cluster);
+  const double steps = std::max(1.0, row_k / tactic.inner / parts);
   const double together = std::max(1.0, std::min<double>(tactic.blocks_of_sm, blocks / sms));
   const double waves = std::max(1.0, blocks / (sms * together));
   // Multiplications of an SM in a cycle: mma.sync reaches about 0.6 of the peak, wgmma more.
@@ -159,8 +166,11 @@ double estimated_microseconds(const ConvDesc& desc, const ConvTactic& tactic, in
   const double product = static_cast<double>(tactic.rows) * tactic.columns * tactic.inner / rate;
   const double step = std::max({together * copy, together * product, 900.0 / tactic.stages + 60});
   const double finish = 900 + together * tactic.rows * tactic.columns / 24.0 / tactic.cluster;
+  // Parts go to the second-level cache and back; a fence and a counter on the way.
+  const double meet =
+      tactic.split > 1 ? 2500 + (tactic.split + 1) * 4.0 * tactic.rows * tactic.columns / 38 : 0;
   const double start = warpgroups ? 2000 : 1200;  // barriers, tensor maps
-  return 0.5 + (waves * (start + steps * step + finish) + (tactic.cluster > 1 ? 1200 : 0)) / clock;
+  return 0.5 + (waves * (start + steps * step + finish + meet) + (tactic.cluster > 1 ? 1200 : 0)) / clock;
 }
 
 }  // namespace kvant::backends::cuda

@@ -15,6 +15,7 @@ struct ConvTactic {
   Kind kind = Kind::Direct;
   int minimum_sm = 80, maximum_sm = 999;
   int threads = 128, shared_bytes = 0, cluster = 1;
+  int split = 1;  // blocks that share a tile through global memory
   int rows = 1, columns = 1, inner = 1, stages = 1, blocks_of_sm = 4;  // of a tile
   int copy_bytes = 1;                                                  // 16, 8, 4, 1
   int taps = 0, stride = 0;                                            // of a depthwise window
@@ -26,6 +27,8 @@ std::string why_not(const ConvDesc& desc, const ConvTactic& tactic);
 // By a model of an A100 (sm 80) or H100 (sm 90): waves of blocks, tensor-core and copy rates, latencies. Only
 // the order matters; the autotuner measures.
 double estimated_microseconds(const ConvDesc& desc, const ConvTactic& tactic, int sm);
+// Tiles of a tactic that has tiles.
+int64_t tiles_of(const ConvShape& shape, const ConvTactic& tactic);
 // Threads that have work, for tactics without tiles.
 int64_t thread_items(const ConvShape& shape, const ConvTactic& tactic);
 // Name of the epilogue's activation.

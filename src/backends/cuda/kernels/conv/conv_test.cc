@@ -196,6 +196,8 @@ TEST(CudaConv, TacticsByCostAndCapability) {
   EXPECT_THAT(conv_tactics(late.desc, 80, why), testing::Not(Contains("mma_64x64x128_k2_c8")));
   EXPECT_EQ(conv_tactics(depthwise.desc, 80, why).front(), "depthwise_3s1");
   EXPECT_EQ(conv_tactics(late.desc, 90, why).back(), "direct");
+  EXPECT_THAT(conv_tactics(late.desc, 80, why).front(), testing::MatchesRegex("mma_.*_s[48]"))
+      << "few tiles and no clusters: blocks share a tile through global memory";
 }
 
 TEST(CudaConv, Refusals) {

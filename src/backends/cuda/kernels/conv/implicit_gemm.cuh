@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolution as a product of matrices on the tensor cores: rows are output pixels, columns output channels,
 // the inner dimension runs over taps and channels and is read from the image in place (mma.sync m16n8k32,
-// asynchronous copies in several stages, the inner dimension split over the warps of a block and the blocks
-// of a cluster).
+// asynchronous copies in several stages, the inner dimension split over the warps of a block, the blocks of a
+// cluster, or blocks that meet in global memory).
 #pragma once
 
 #include "backends/cuda/kernels/conv/conv_params.h"
@@ -19,12 +19,15 @@ enum class Fetch {
 };
 
 template <int kRows_, int kColumns_, int kInner_, int kWarpsM_, int kWarpsN_, int kWarpsK_, int kStages_,
-          int kCluster_, Fetch kFetch_>
+          int kCluster_, Fetch kFetch_, int kSplit_ = 1>
 struct Tile {
   static constexpr int kRows = kRows_, kColumns = kColumns_, kInner = kInner_;
   static constexpr int kWarpsM = kWarpsM_, kWarpsN = kWarpsN_, kWarpsK = kWarpsK_;
   static constexpr int kStages = kStages_, kCluster = kCluster_;
   static constexpr Fetch kFetch = kFetch_;
+  // Blocks that share the inner dimension of a tile: of a cluster, or through global memory, where the last
+  // to finish adds up what all have left.
+  static constexpr int kSplit = kSplit_, kParts = kCluster * kSplit;
   static constexpr int kThreads = kWarpsM * kWarpsN * kWarpsK * 32;
   static constexpr int kWarpRows = kRows / kWarpsM, kWarpColumns = kColumns / kWarpsN;
   static constexpr int kFragmentsM = kWarpRows / 16, kFragmentsN = kWarpColumns / 16;
@@ -37,6 +40,7 @@ struct Tile {
 
   static_assert(kWarpRows % 16 == 0 && kWarpColumns % 16 == 0 && kInner % 32 == 0);
   static_assert((kInner / 32) % kWarpsK == 0, "each warp along the inner dimension takes whole slices of 32");
+  static_assert(kCluster == 1 || kSplit == 1);
   static_assert(kThreads % (kInner / 16) == 0 && kThreads % (kColumns / 4) == 0);
 };
 
@@ -54,6 +58,12 @@ enum class Planted {
   NoLastClusterBarrier,
   NoSwizzle,
   NoLastRowTest,
+  LastTooEarly,
+  NoFenceBeforeArrival,
+  NoBarrierBeforeArrival,
+  NoFenceAfterArrival,
+  NoReset,
+  OtherSlice,
 };
 
 // int32 that wraps, as the tensor cores' sums do.
@@ -141,6 +151,39 @@ KVANT_DEVICE void fetch16(uint8_t* to, const ConvParams& p, const uint8_t* image
   }
 }
 
+// Leaves this block's sums in global memory, [tile][part][kRows][kColumns]. True for the last block of the
+// tile to do so.
+template <class T, Planted kPlanted>
+KVANT_DEVICE bool leave_part(const ConvParams& p, int* sums, int tile, int rows) {
+  constexpr int kVectors = T::kColumns / 4, kRowStep = T::kThreads / kVectors;
+  const int tid = thread_index(), column = tid % kVectors * 4;
+  const int slice = kPlanted == Planted::OtherSlice ? 0 : static_cast<int>(block_z());
+  int32_t* part = p.parts + (static_cast<int64_t>(tile) * T::kSplit + slice) * T::kRows * T::kColumns;
+  for (int row = tid / kVectors; row < rows; row += kRowStep) {
+    const int* at = sums + row * T::kSumPitch + column;
+    Vector16 total = load<Vector16>(at);
+    KVANT_UNROLL
+    for (int k = 1; k < T::kWarpsK; ++k) {
+      total = wrapped_sum(total, load<Vector16>(at + k * T::kRows * T::kSumPitch));
+    }
+    hand_over(part + row * T::kColumns + column, total);
+  }
+  if constexpr (kPlanted != Planted::NoFenceBeforeArrival) publish_writes();
+  if constexpr (kPlanted != Planted::NoBarrierBeforeArrival) barrier();
+  if (tid == 0) {
+    const bool last =
+        arrives_last(p.arrivals + tile, T::kSplit - (kPlanted == Planted::LastTooEarly ? 1 : 0));
+    if constexpr (kPlanted == Planted::NoReset) {
+      if (last) p.arrivals[tile] = T::kSplit;
+    }
+    sums[0] = last ? 1 : 0;  // nobody reads the sums any more
+  }
+  barrier();
+  const bool last = sums[0] != 0;
+  if constexpr (kPlanted != Planted::NoFenceAfterArrival) publish_writes();
+  return last;
+}
+
 // Adds what the warps along the inner dimension, then the blocks of the cluster, have summed up, and finishes
 // the tile. `sums` is [kWarpsK][kRows][kSumPitch] in shared memory.
 template <class T, Planted kPlanted>
@@ -150,6 +193,10 @@ KVANT_DEVICE void finish_tile(const ConvParams& p, int* sums, int64_t first_row,
   constexpr int kSlice = T::kRows * T::kSumPitch;
   const int tid = thread_index(), column = tid % kVectors * 4;
   int first = 0, last = T::kRows;
+  const int tile = static_cast<int>(block_y() * grid_x() + block_x());
+  if constexpr (T::kSplit > 1) {
+    if (!leave_part<T, kPlanted>(p, sums, tile, last < rows_left ? last : rows_left)) return;
+  }
   if constexpr (T::kCluster > 1) {
     if constexpr (T::kWarpsK > 1) {
       for (int row = tid / kVectors; row < T::kRows; row += kRowStep) {
@@ -172,7 +219,14 @@ KVANT_DEVICE void finish_tile(const ConvParams& p, int* sums, int64_t first_row,
     for (int row = first + tid / kVectors; row < last; row += kRowStep) {
       const int* at = sums + row * T::kSumPitch + column;
       Vector16 total{0, 0, 0, 0};
-      if constexpr (T::kCluster > 1) {
+      if constexpr (T::kSplit > 1) {
+        const int32_t* part =
+            p.parts + (static_cast<int64_t>(tile) * T::kSplit * T::kRows + row) * T::kColumns + column;
+        KVANT_UNROLL
+        for (int z = 0; z < T::kSplit; ++z) {
+          total = wrapped_sum(total, take_over(part + z * T::kRows * T::kColumns));
+        }
+      } else if constexpr (T::kCluster > 1) {
         KVANT_UNROLL
         for (unsigned rank = 0; rank < T::kCluster; ++rank) {
           total = wrapped_sum(total, load_peer(at, rank));
@@ -191,9 +245,9 @@ KVANT_DEVICE void finish_tile(const ConvParams& p, int* sums, int64_t first_row,
   if constexpr (T::kCluster > 1 && kPlanted != Planted::NoLastClusterBarrier) cluster_barrier();
 }
 
-// grid: x tiles of rows, y tiles of columns of each group, z blocks of the cluster. Packed weights: filter by
-// filter (group by group), row_k bytes each (a multiple of kInner, zeros at the end), taps of padded_c
-// channels.
+// grid: x tiles of rows, y tiles of columns of each group, z blocks of the cluster or parts of the split.
+// Packed weights: filter by filter (group by group), row_k bytes each (a multiple of kInner, zeros at the
+// end), taps of padded_c channels.
 template <class T, Planted kPlanted = Planted::None>
 KVANT_DEVICE void implicit_gemm(const ConvParams& p) {
   constexpr int kStages = T::kStages, kChunks = T::kInner / 16, kRowStep = T::kThreads / kChunks;
@@ -210,9 +264,9 @@ KVANT_DEVICE void implicit_gemm(const ConvParams& p) {
   const int image_rows = p.ho * p.wo, all_rows = p.n * image_rows;
   const int first_row = static_cast<int>(block_x()) * T::kRows;
 
-  // The share of this block of the cluster, in steps of kInner.
-  const int all_steps = p.row_k / T::kInner, share = (all_steps + T::kCluster - 1) / T::kCluster;
-  const int first_step = T::kCluster > 1 ? static_cast<int>(block_z()) * share : 0;
+  // The share of this block, in steps of kInner.
+  const int all_steps = p.row_k / T::kInner, share = (all_steps + T::kParts - 1) / T::kParts;
+  const int first_step = T::kParts > 1 ? static_cast<int>(block_z()) * share : 0;
   const int last_step = first_step + share < all_steps ? first_step + share : all_steps;
   const int steps = last_step > first_step ? last_step - first_step : 0;
 
