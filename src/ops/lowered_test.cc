@@ -161,6 +161,19 @@ ir::Attributes code_output(std::string output) {
   return {{"output", std::move(output)}, {"y_zero_point", int64_t{10}}};
 }
 
+TEST(QAddReal, ByHand) {  // (a - 2) * 0.5 + b, in steps of 0.25, from 10
+  ir::Attributes attributes = code_output("u8");
+  attributes.set("a_scale", 0.5f);
+  attributes.set("a_zero_point", int64_t{2});
+  attributes.set("y_scale", 0.25f);
+  const Tensor a = Tensor::vector<uint8_t>({2, 5, 255, 0}), b = Tensor::vector<float>({0.125f, -1.0f, 0, -9});
+  EXPECT_EQ(run_op("QAddReal", attributes, {a, b})[0], Tensor::vector<uint8_t>({10, 12, 255, 0}));
+  EXPECT_THAT(refusal("QAddReal", attributes, {a, Tensor::vector<float>({1})}), HasSubstr("must be equal"));
+  EXPECT_THAT(refusal("QAddReal", attributes, {a, a}), HasSubstr("b holds u8; f32 is needed"));
+  attributes.set("y_scale", 0.0f);
+  EXPECT_THAT(refusal("QAddReal", attributes, {a, b}), HasSubstr("y_scale is 0; it must be above 0"));
+}
+
 TEST(QAdd, ByHand) {
   ir::Attributes attributes = code_output("u8");
   for (const char* name : {"a_multiplier", "b_multiplier"}) attributes.set(name, 0.5f);

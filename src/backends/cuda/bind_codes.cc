@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// QAdd, QMul, QLut, QuantizeLinear and DequantizeLinear: element by element over codes.
+// QAdd, QAddReal, QMul, QLut, QuantizeLinear and DequantizeLinear: element by element over codes.
 #include "backends/cuda/parts.h"
 #include "tensor/quantize.h"
 
@@ -51,6 +51,39 @@ std::unique_ptr<engine::Step> pair_load(const engine::NodeView& view, std::strin
     } else {
       launch(multiply_codes_launch(pair.desc, pair.count, p.in(0), p.in(1), p.out()));
     }
+  });
+}
+
+AddRealDesc describe_add_real(const engine::NodeView& view, const Operands& operands) {
+  require(view, view.outputs.size() == 1 && view.node.inputs.size() == 2, "two operands and one result");
+  require(view, operands.dtype(1) == DType::Float32, "b is not f32");
+  const Shape &a = operands.shape(0), &b = operands.shape(1);
+  require(view, a == b && output_shape(view) == a,
+          fmt::format("a is [{}], b [{}] and the result [{}]", to_string(a), to_string(b),
+                      to_string(output_shape(view))));
+  AddRealDesc d;
+  d.a_signed = is_signed_code(view, operands.dtype(0));
+  d.a_zero_point = code_attribute(view, "a_zero_point", 0, d.a_signed ? Code::I8 : Code::U8);
+  d.a_scale = view.node.attributes.real("a_scale", 1.0f);
+  d.y_scale = view.node.attributes.real("y_scale", 1.0f);
+  require(view, d.y_scale > 0, "y_scale is not above 0");
+  d.out = range_of(view, is_signed_code(view, view.outputs[0].dtype) ? Code::I8 : Code::U8);
+  return d;
+}
+
+std::vector<std::string> add_real_tactics(const engine::NodeView& view, int, std::string&) {
+  describe_add_real(view, Operands(view));
+  return {std::string(kPlain)};
+}
+
+std::unique_ptr<engine::Step> add_real_load(const engine::NodeView& view, std::string_view tactic,
+                                            std::vector<Tensor> packed) {
+  require(view, tactic == kPlain, fmt::format("unknown tactic '{}'", tactic));
+  Operands operands(view, std::move(packed));
+  const AddRealDesc d = describe_add_real(view, operands);
+  const int64_t count = element_count(output_shape(view));
+  return launch_step(operands.take(), [d, count](const Places& p, const auto& launch) {
+    launch(add_real_launch(d, count, p.in(0), p.in(1), p.out()));
   });
 }
 
@@ -131,6 +164,7 @@ std::unique_ptr<engine::Step> table_load(const engine::NodeView& view, std::stri
 }  // namespace
 
 Binding bind_qadd() { return {"QAdd", pair_tactics, pack_constants, pair_load}; }
+Binding bind_qadd_real() { return {"QAddReal", add_real_tactics, pack_constants, add_real_load}; }
 Binding bind_qmul() { return {"QMul", pair_tactics, pack_constants, pair_load}; }
 Binding bind_quantize() { return {"QuantizeLinear", linear_tactics, pack_constants, linear_load}; }
 Binding bind_dequantize() { return {"DequantizeLinear", linear_tactics, pack_constants, linear_load}; }

@@ -242,6 +242,23 @@ OneNode channel_affine(const Shape& x, bool is_signed, const std::string& activa
       {any_codes(is_signed ? DType::Int8 : DType::UInt8, x, 1), noisy({x.back()}, 2), noisy({x.back()}, 3)});
 }
 
+OneNode add_real(const Shape& shape, bool is_signed, const Shape& other) {
+  ir::Attributes a{{"a_scale", 0.031f}, {"a_zero_point", int64_t{is_signed ? -5 : 20}}, {"y_scale", 0.017f}};
+  add_range(a, "", is_signed, is_signed ? -100 : 3);
+  return OneNode("QAddReal", a,
+                 {any_codes(is_signed ? DType::Int8 : DType::UInt8, shape, 1), noisy(other, 2)}, {}, {0, 1});
+}
+
+TEST(CudaOperators, CodesAndReals) {
+  for (const bool is_signed : {false, true}) {
+    expect_on_card(add_real({2, 3, 5, 16}, is_signed, {2, 3, 5, 16}));
+    expect_on_card(add_real({1, 5, 3, 7}, is_signed, {1, 5, 3, 7}));
+  }
+  OneNode wrong = add_real({2, 8}, true, {2, 8});
+  wrong.inputs[1] = noisy({8, 2}, 2);
+  EXPECT_THAT(refusal(wrong), HasSubstr("a is [2x8], b [8x2]"));
+}
+
 TEST(CudaOperators, ChannelAffine) {
   for (const bool is_signed : {false, true}) {
     for (const char* activation : {"", "Relu"}) {

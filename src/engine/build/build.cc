@@ -9,6 +9,7 @@
 #include "base/thread_pool.h"
 #include "engine/build/memory_plan.h"
 #include "engine/build/tune.h"
+#include "engine/passes/fuse_add_real.h"
 #include "engine/passes/fuse_channel_affine.h"
 #include "engine/passes/fuse_squeeze_excite.h"
 #include "engine/run/executor.h"
@@ -121,7 +122,8 @@ ir::Graph lower_for(const Backend* first, ir::Graph graph, const ir::OpTable& op
     return first != nullptr && !first->tactics(view, why).empty();
   };
   // Before the last one, which tidies the probes up.
-  passes.insert(passes.end() - 1, {fuse_squeeze_excite(has_kernel), fuse_channel_affine(has_kernel)});
+  passes.insert(passes.end() - 1, {fuse_squeeze_excite(has_kernel), fuse_channel_affine(has_kernel),
+                                   fuse_add_real(has_kernel)});
   auto done = ir::run_passes(graph, ops, passes, {.skip = options.skip, .check = options.check});
   if (records != nullptr) *records = std::move(done);
   return graph;

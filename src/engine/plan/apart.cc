@@ -37,6 +37,7 @@ const OpNames& residual_names() {
 
 const OpNames& elementwise_names() {
   static const OpNames names = {"QAdd",
+                                "QAddReal",
                                 "QMul",
                                 "QLut",
                                 "QuantizeLinear",

@@ -48,6 +48,13 @@ Launch multiply_channels_launch(const CodePairDesc& desc, int64_t n, int64_t pix
   return pair_launch("multiply_channels", desc, n * pixels * c, a, b, y, c, pixels * c);
 }
 
+Launch add_real_launch(const AddRealDesc& desc, int64_t count, const void* a, const void* b, void* y) {
+  return launch_by_fours(
+      "add_reals_to_codes",
+      AddRealParams{desc, count, static_cast<const uint8_t*>(a), static_cast<const float*>(b),
+                    static_cast<uint8_t*>(y), lies_at_multiples_of(4, {a, y})});
+}
+
 Launch quantize_launch(float scale, const CodeRange& out, int64_t count, const void* x, void* y) {
   ScaleParams p = scale_params(scale, count, x, y);
   p.out = out;

@@ -60,6 +60,22 @@ KVANT_DEVICE void combine_codes(const CodePairParams& p) {
   store_codes(p.y + first, word, p.vector, count);
 }
 
+KVANT_DEVICE void add_real(const AddRealParams& p) {
+  const int64_t first = first_element();
+  const int count = elements_left(first, p.count);
+  wait_for_previous();
+  let_next_start();
+  if (count == 0) return;
+  const uint32_t codes = load_codes(p.a + first, p.vector, count);
+  uint32_t word = 0;
+  for (int i = 0; i < count; ++i) {
+    const int code = code_at(codes, i, p.desc.a_signed) - p.desc.a_zero_point;
+    const float v = add_rn(multiply_rn(to_float(code), p.desc.a_scale), p.b[first + i]);
+    word |= static_cast<uint32_t>(code_of(p.desc.out, divide_rn(v, p.desc.y_scale)) & 255) << (8 * i);
+  }
+  store_codes(p.y + first, word, p.vector, count);
+}
+
 KVANT_DEVICE void quantize_codes(const ScaleParams& p) {
   const int64_t first = first_element();
   const int count = elements_left(first, p.count);
@@ -184,6 +200,7 @@ KVANT_DEVICE void combine_reals(const BinaryParams& p) {
 }  // namespace device
 
 KVANT_KERNEL(add_codes, 256, 1, CodePairParams, device::combine_codes<device::PairForm::Add>)
+KVANT_KERNEL(add_reals_to_codes, 256, 1, AddRealParams, device::add_real)
 KVANT_KERNEL(multiply_codes, 256, 1, CodePairParams, device::combine_codes<device::PairForm::Multiply>)
 KVANT_KERNEL(multiply_channels, 256, 1, CodePairParams,
              device::combine_codes<device::PairForm::MultiplyChannels>)

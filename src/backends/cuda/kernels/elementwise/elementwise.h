@@ -27,6 +27,15 @@ Launch multiply_codes_launch(const CodePairDesc& desc, int64_t count, const void
 Launch multiply_channels_launch(const CodePairDesc& desc, int64_t n, int64_t pixels, int64_t c, const void* a,
                                 const void* b, void* y);
 
+// QAddReal: v = float(a - za) * a_scale + b, rounded twice; codes of v / y_scale. b is f32.
+struct AddRealDesc {
+  bool a_signed = false;
+  float a_scale = 1, y_scale = 1;
+  int32_t a_zero_point = 0;
+  CodeRange out;
+};
+Launch add_real_launch(const AddRealDesc& desc, int64_t count, const void* a, const void* b, void* y);
+
 // clamp(round_even(x / scale) + zero_point, low, high), per tensor; `scale` is as in the model.
 Launch quantize_launch(float scale, const CodeRange& out, int64_t count, const void* x, void* y);
 // float(code - zero_point) * scale

@@ -16,6 +16,15 @@ struct CodePairParams {
   bool vector;              // all three lie at multiples of 4
 };
 
+struct AddRealParams {
+  AddRealDesc desc;
+  int64_t count;
+  const uint8_t* a;
+  const float* b;
+  uint8_t* y;
+  bool vector;  // a and y lie at multiples of 4
+};
+
 struct ScaleParams {
   float scale;
   int32_t zero_point;

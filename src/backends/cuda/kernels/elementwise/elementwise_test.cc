@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "backends/cuda/kernels/emulated_run.h"
 #include "ops/run_op.h"
 
@@ -45,6 +47,33 @@ TEST(CudaElementwise, AddAndMultiplyCodes) {
       emulate(multiply_channels_launch(desc, shape[0], shape[1] * shape[2], shape[3], a.raw(), gate.raw(),
                                        y.mutable_raw()));
       EXPECT_EQ(y, ops::run_op("QMul", {a, gate}, attributes));
+    }
+  }
+}
+
+TEST(CudaElementwise, AddRealsToCodes) {
+  Random random(6);
+  for (const Shape& shape : kShapes) {
+    Tensor b = random_reals(shape, random, -3, 3);
+    b.mutable_data<float>()[0] = std::numeric_limits<float>::quiet_NaN();
+    b.mutable_data<float>()[1] = std::numeric_limits<float>::infinity();
+    for (const bool is_signed : {false, true}) {
+      const DType type = is_signed ? DType::Int8 : DType::UInt8;
+      const Tensor a = random_codes(type, shape, random);
+      AddRealDesc desc;
+      desc.a_signed = is_signed, desc.a_scale = 0.013f, desc.y_scale = 0.021f;
+      desc.a_zero_point = is_signed ? -7 : 100;
+      desc.out = is_signed ? CodeRange{4, -128, 120} : CodeRange{90, 5, 255};
+      Tensor y(type, shape);
+      emulate(add_real_launch(desc, a.size(), a.raw(), b.raw(), y.mutable_raw()));
+      EXPECT_EQ(y, ops::run_op("QAddReal", {a, b},
+                               {{"a_scale", desc.a_scale},
+                                {"y_scale", desc.y_scale},
+                                {"a_zero_point", int64_t{desc.a_zero_point}},
+                                {"y_zero_point", int64_t{desc.out.zero_point}},
+                                {"low", int64_t{desc.out.low}},
+                                {"high", int64_t{desc.out.high}},
+                                {"output", std::string(is_signed ? "i8" : "u8")}}));
     }
   }
 }
