@@ -158,9 +158,9 @@ int64_t Engine::replay_nanoseconds() {
   for (size_t i = 0; i < state_->replayed.size(); ++i) {
     Recording* recording = state_->replayed[i].recording.get();
     if (recording == nullptr) continue;
-    total += state_->device(state_->stretches.stretches[i].memory)
-                 ->session()
-                 .time([&] { recording->replay(); }, 1);
+    DeviceMemory& on = *state_->device(state_->stretches.stretches[i].memory);
+    on.begin();
+    total += on.session().time([&] { recording->replay(); }, 1);
   }
   return total;
 }

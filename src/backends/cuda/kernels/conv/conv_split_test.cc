@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <thread>
+#include <utility>
 
 #include "backends/cuda/kernels/conv/conv_cases.h"
 #include "backends/cuda/kernels/conv/conv_tactic.h"
