@@ -118,8 +118,8 @@ ir::Graph lower_for(const Backend* first, ir::Graph graph, const ir::OpTable& op
   keep_watched(graph, options.watch);
   std::vector<ir::Pass> passes = default_pipeline({.mode = options.mode, .model_outputs = outputs});
   const auto has_kernel = [&](const NodeView& view) {
-    std::string why;
-    return first != nullptr && !first->tactics(view, why).empty();
+    std::string why;  // watched tensors are no longer held back from fusion here
+    return first != nullptr && options.watch.empty() && !first->tactics(view, why).empty();
   };
   // Before the last one, which tidies the probes up.
   passes.insert(passes.end() - 1, {fuse_squeeze_excite(has_kernel), fuse_channel_affine(has_kernel),
