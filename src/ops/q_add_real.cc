@@ -5,27 +5,28 @@
 namespace kvant::ops {
 namespace {
 
-void check_add_real(const std::optional<Shape>& a, const std::optional<Shape>& b) {
-  if (a && b && *a != *b)
+void check_add_real(const ir::Attributes& attributes, DType b_type, const Shape* a, const Shape* b) {
+  if (b_type != DType::Float32) fail("QAddReal: b holds {}; f32 is needed", name(b_type));
+  if (a != nullptr && b != nullptr && *a != *b)
     fail("QAddReal: a is {} and b {}; they must be equal", to_string(*a), to_string(*b));
+  for (const char* scale : {"a_scale", "y_scale"}) {
+    const float value = attributes.real(scale, 0.0f);
+    if (!(value > 0)) fail("QAddReal: {} is {}; it must be above 0", scale, value);
+  }
 }
 
 std::vector<ir::Type> infer_add_real(const ir::InferArgs& args) {
   const ir::Type &a = args.inputs[0], &b = args.inputs[1];
   require_code_type("QAddReal", "a", a.dtype);
-  if (b.dtype != DType::Float32) fail("QAddReal: b holds {}; f32 is needed", name(b.dtype));
-  if (a.is_static() && b.is_static()) check_add_real(a.shape, b.shape);
-  for (const char* scale : {"a_scale", "y_scale"}) {
-    const float value = args.attributes().real(scale, 0.0f);
-    if (!(value > 0)) fail("QAddReal: {} is {}; it must be above 0", scale, value);
-  }
+  const bool known = a.is_static() && b.is_static();
+  check_add_real(args.attributes(), b.dtype, known ? &*a.shape : nullptr, known ? &*b.shape : nullptr);
   return {{parse_code_output(args.attributes()).dtype, a.shape}};
 }
 
 std::vector<Tensor> evaluate_add_real(const ir::EvalArgs& args) {
   const Tensor &a = args.in(0), &b = args.in(1);
-  check_add_real(a.shape(), b.shape());
   const ir::Attributes& attributes = args.attributes();
+  check_add_real(attributes, b.dtype(), &a.shape(), &b.shape());
   const CodeOutput output = parse_code_output(attributes);
   const float a_scale = attributes.real("a_scale", 1.0f), y_scale = attributes.real("y_scale", 1.0f);
   const int64_t zero_point = zero_point_attribute(attributes, "a_zero_point");
