@@ -14,12 +14,14 @@ __attribute__((target("avx512vbmi"))) void look_up_pixels(const uint8_t* table, 
                                                           int64_t pixels, int64_t channels) {
   const __m512i t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 64);
   const __m512i t2 = _mm512_loadu_si512(table + 128), t3 = _mm512_loadu_si512(table + 192);
-  const __mmask64 lanes = channels >= 64 ? ~0ull : (1ull << channels) - 1;
   for (int64_t p = 0; p < pixels; ++p, y += stride) {
-    const __m512i codes = _mm512_maskz_loadu_epi8(lanes, y);
-    const __m512i lower = _mm512_permutex2var_epi8(t0, codes, t1);
-    const __m512i upper = _mm512_permutex2var_epi8(t2, codes, t3);
-    _mm512_mask_storeu_epi8(y, lanes, _mm512_mask_mov_epi8(lower, _mm512_movepi8_mask(codes), upper));
+    for (int64_t at = 0; at < channels; at += 64) {
+      const __mmask64 lanes = channels - at >= 64 ? ~0ull : (1ull << (channels - at)) - 1;
+      const __m512i codes = _mm512_maskz_loadu_epi8(lanes, y + at);
+      const __m512i lower = _mm512_permutex2var_epi8(t0, codes, t1);
+      const __m512i upper = _mm512_permutex2var_epi8(t2, codes, t3);
+      _mm512_mask_storeu_epi8(y + at, lanes, _mm512_mask_mov_epi8(lower, _mm512_movepi8_mask(codes), upper));
+    }
   }
 }
 
