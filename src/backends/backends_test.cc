@@ -36,6 +36,11 @@ std::span<const engine::Backend* const> every_backend() {
   return device.list();
 }
 
+const engine::Backend& cpu() {
+  static const auto backends = all();
+  return *backends.at(0);
+}
+
 // Runs the node on all tactics, on one and two threads. `on_cpu`: the CPU backend must have a kernel for it.
 void expect_reference(const OneNode& one, bool on_cpu = true, float tolerance = 1e-4f) {
   const Tensor expected = one.expected();
@@ -137,6 +142,34 @@ TEST(CpuBackend, QAddAndQMul) {
                            {"output", std::string("i8")}};
   expect_reference(OneNode("QMul", mul, {a, b}, {}, {0, 1}));
   expect_reference(OneNode("QMul", mul, {a, codes(DType::Int8, {2, 1, 1, 19}, 3)}, {}, {0, 1}));
+}
+
+TEST(CpuBackend, AffineByChannel) {
+  for (const DType dtype : {DType::UInt8, DType::Int8}) {
+    for (const int64_t channels : {1, 19, 80}) {
+      for (const char* activation : {"", "Relu"}) {
+        ir::Attributes a{{"x_scale", 0.031f},          {"x_zero_point", int64_t{-5}},
+                         {"y_scale", 0.017f},          {"activation", std::string(activation)},
+                         {"y_zero_point", int64_t{3}}, {"low", int64_t{3}},
+                         {"high", int64_t{200}},       {"output", std::string("u8")}};
+        if (dtype == DType::UInt8) a.set("x_zero_point", int64_t{120});
+        expect_reference(
+            OneNode("QChannelAffine", a,
+                    {codes(dtype, {2, 3, 5, channels}, 1), reals({channels}, 2), reals({channels}, 3)}));
+      }
+    }
+  }
+}
+
+TEST(CpuBackend, SumsOfCodesAndReals) {
+  const ir::Attributes attributes{{"a_scale", 0.031f},          {"a_zero_point", int64_t{-5}},
+                                  {"y_scale", 0.017f},          {"y_zero_point", int64_t{-7}},
+                                  {"low", int64_t{-128}},       {"high", int64_t{127}},
+                                  {"output", std::string("i8")}};
+  Tensor b = reals({3, 5, 19}, 2);
+  b.mutable_data<float>()[7] = std::numeric_limits<float>::infinity();
+  b.mutable_data<float>()[40] = std::numeric_limits<float>::quiet_NaN();
+  expect_reference(OneNode("QAddReal", attributes, {codes(DType::Int8, {3, 5, 19}, 1), b}, {}, {0, 1}));
 }
 
 TEST(CpuBackend, PoolsOfCodes) {
@@ -279,6 +312,39 @@ TEST(CpuBackend, MovesElements) {
   expect_reference(OneNode("Resize", nearest, {reals({1, 3, 5, 4}, 1), reals({0}, 1), scales}, {1}));
 }
 
+TEST(CpuBackend, PRelu) {
+  expect_reference(OneNode("PRelu", {}, {reals({2, 3, 5, 19}, 1), reals({19}, 2)}));
+  expect_reference(OneNode("PRelu", {}, {reals({2, 3, 5, 4}, 1), reals({3, 1, 1}, 2)}));
+  expect_reference(OneNode("PRelu", {}, {reals({2, 3, 5, 4}, 1), reals({1}, 2)}));
+  expect_reference(OneNode("PRelu", {}, {reals({5, 70}, 1), reals({5, 70}, 2)}, {}, {0, 1}));
+}
+
+TEST(CpuBackend, Interpolates) {
+  const auto resize = [](const Shape& x, std::string mode, std::string coordinates, std::vector<int64_t> axes,
+                         const std::vector<int64_t>& sizes) {
+    return OneNode(
+        "Resize",
+        {{"mode", std::move(mode)},
+         {"coordinate_transformation_mode", std::move(coordinates)},
+         {"axes", std::move(axes)}},
+        {reals(x, 1), Tensor(DType::Float32, {0}), Tensor(DType::Float32, {0}), Tensor::vector(sizes)},
+        {1, 2});
+  };
+  for (const char* mode : {"linear", "cubic"}) {
+    for (const char* coordinates : {"half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel"}) {
+      expect_reference(resize({2, 5, 7, 19}, mode, coordinates, {1, 2}, {11, 3}));
+      expect_reference(resize({2, 3, 5, 7}, mode, coordinates, {2, 3}, {1, 20}));
+      expect_reference(resize({2, 3, 5, 7}, mode, coordinates, {3}, {16}));
+      expect_reference(resize({3, 2, 5, 4}, mode, coordinates, {1, 3}, {5, 9}));
+      expect_reference(resize({4, 3, 33}, mode, coordinates, {0}, {7}));
+    }
+  }
+  std::string why;
+  const OneNode three = resize({3, 2, 5, 4}, "linear", "half_pixel", {0, 1, 2}, {2, 5, 9});
+  EXPECT_THAT(cpu().tactics(three.view(false, 1), why).empty() ? why : "accepted",
+              HasSubstr("not one or two axes"));
+}
+
 TEST(CpuBackend, FloatElementwise) {
   const Tensor x = reals({2, 5, 7, 19}, 1);
   for (const char* op : {"Add", "Mul"}) {
@@ -348,11 +414,6 @@ TEST(CpuBackend, FloatProducts) {
 
 // ---- Refusals: plans and models are untrusted.
 // ----------------------------------------------------------------------
-
-const engine::Backend& cpu() {
-  static const auto backends = all();
-  return *backends.at(0);
-}
 
 template <class Fn>
 std::string message_of(Fn&& fn) {
@@ -496,6 +557,14 @@ TEST(CpuBackend, SaysWhyItCannot) {
   one.is_constant[1] = false;
   EXPECT_TRUE(cpu().tactics(one.view(false, 1), why).empty());
   EXPECT_THAT(why, HasSubstr("the weight is not constant"));
+  one = OneNode("QChannelAffine",
+                {{"x_scale", 0.1f},
+                 {"y_scale", 0.1f},
+                 {"activation", std::string("Silu")},
+                 {"output", std::string("u8")}},
+                {codes(DType::UInt8, {2, 8}, 1), reals({8}, 2), reals({8}, 3)});
+  EXPECT_TRUE(cpu().tactics(one.view(false, 1), why).empty());
+  EXPECT_THAT(why, HasSubstr("only Relu is an activation"));
   one.node.op = "Hardmax";
   EXPECT_TRUE(cpu().tactics(one.view(false, 1), why).empty());
   EXPECT_EQ(why, "no CPU kernel for Hardmax");

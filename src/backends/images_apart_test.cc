@@ -28,7 +28,8 @@ TEST(ImagesApartOnTheCpu, GiveTheBitsOfTheBatch) {
        {Network{"conv_chain", conv_chain(), 0, {}}, Network{"resnet_v1", resnet_v1(), 0, {}},
         Network{"mobilenet_v2", mobilenet_v2(), 0, {}}, Network{"squeeze_excite", squeeze_excite(), 0, {}},
         Network{"activation_tables", activation_tables(), 0, {}}, Network{"inception", inception(), 0, {}},
-        Network{"onnxruntime_style", onnxruntime_style(), 0, {}}}) {
+        Network{"onnxruntime_style", onnxruntime_style(), 0, {}}, Network{"yolo", yolo(), 0, {}},
+        Network{"segmenter", segmenter(), 0, {}}}) {
     for (const int batch : {2, 3, 5, 8}) {
       const ir::Graph graph = typed(with_batch(network.text, batch));
       const std::vector<Tensor> inputs = random_inputs(graph);
@@ -44,7 +45,8 @@ TEST(ImagesApartOnTheCpu, GiveTheBitsOfTheBatch) {
       }
     }
   }
-  for (const char* name : {"conv_chain", "resnet_v1", "mobilenet_v2", "squeeze_excite", "inception"})
+  for (const char* name :
+       {"conv_chain", "resnet_v1", "mobilenet_v2", "squeeze_excite", "inception", "segmenter"})
     EXPECT_TRUE(apart.contains(name)) << name << " never ran one by one";
 }
 

@@ -84,7 +84,7 @@ struct BinaryName {
 constexpr BinaryName kBinaries[] = {{"Add", "add_f32", Binary::Add}, {"Sub", "sub_f32", Binary::Sub},
                                     {"Mul", "mul_f32", Binary::Mul}, {"Div", "div_f32", Binary::Div},
                                     {"Min", "min", Binary::Min},     {"Max", "max", Binary::Max},
-                                    {"Pow", "pow_f32", Binary::Pow}};
+                                    {"Pow", "pow_f32", Binary::Pow}, {"PRelu", "prelu_f32", Binary::PRelu}};
 
 const BinaryName& binary_of(const engine::NodeView& view) {
   for (const BinaryName& known : kBinaries) {
@@ -291,6 +291,7 @@ Binding bind_div() { return binary("Div"); }
 Binding bind_min() { return binary("Min"); }
 Binding bind_max() { return binary("Max"); }
 Binding bind_pow() { return binary("Pow"); }
+Binding bind_prelu() { return binary("PRelu"); }
 Binding bind_erf() { return function("Erf"); }
 Binding bind_sqrt() { return function("Sqrt"); }
 Binding bind_exp() { return function("Exp"); }

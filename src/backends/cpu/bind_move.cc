@@ -148,7 +148,7 @@ Binding bind_gather_elements() { return moving("GatherElements"); }
 Binding bind_gather_nd() { return moving("GatherND"); }
 Binding bind_expand() { return moving("Expand"); }
 Binding bind_tile() { return moving("Tile"); }
-Binding bind_resize() { return moving("Resize"); }
+Binding bind_nearest_resize() { return moving("Resize"); }  // bind_resize.cc has the rest
 Binding bind_depth_to_space() { return moving("DepthToSpace"); }
 Binding bind_space_to_depth() { return moving("SpaceToDepth"); }
 

@@ -134,11 +134,30 @@ Result slice(const Context& c) {
   return result;
 }
 
-// Scales or sizes, one for each axis.
+// Whether axes that differ in size keep their order, so that interpolation sums in the same order.
+bool keeps_order(const Context& c) {
+  const auto x = static_shape(c.graph(), c.node.inputs[0]), y = static_shape(c.graph(), c.node.outputs[0]);
+  if (!x || !y || x->size() != c.rank() || y->size() != c.rank()) return false;
+  int64_t last = -1;
+  for (size_t d = 0; d < c.rank(); ++d) {
+    if ((*x)[d] == (*y)[d]) continue;
+    if (c.permutation[d] < last) return false;
+    last = c.permutation[d];
+  }
+  return true;
+}
+
+// Scales or sizes, one for each axis, or for each that `axes` names.
 Result resize(const Context& c) {
-  if (c.node.attributes.text("mode", "nearest") != "nearest" || c.node.attributes.has("axes"))
-    return std::nullopt;
-  Remapped result{c.replaced(), c.node.attributes};
+  const ir::Attributes& attributes = c.node.attributes;
+  if (attributes.text("coordinate_transformation_mode", "") == "tf_crop_and_resize") return std::nullopt;
+  if (attributes.text("mode", "nearest") != "nearest" && !keeps_order(c)) return std::nullopt;
+  Remapped result{c.replaced(), attributes};
+  if (attributes.has("axes")) {
+    std::vector<int64_t> axes = attributes.integers("axes");
+    for (int64_t& axis : axes) axis = c.axis(axis);
+    result.attributes.set("axes", std::move(axes));
+  }
   if (result.inputs.size() > 1) result.inputs[1] = ir::kNone;
   for (size_t i = 2; i < result.inputs.size(); ++i) {
     const Tensor* given = c.constant(i);
@@ -146,6 +165,7 @@ Result resize(const Context& c) {
       result.inputs[i] = ir::kNone;
       continue;
     }
+    if (attributes.has("axes")) continue;
     if (given == nullptr || given->size() != static_cast<int64_t>(c.rank())) return std::nullopt;
     const std::vector<int64_t> back = inverse(c.permutation);
     Tensor permuted(given->dtype(), given->shape());

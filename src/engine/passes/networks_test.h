@@ -250,6 +250,23 @@ inline std::string padded() {
       "c2_dq");
 }
 
+// A head that interpolates: codes of a coarse map beside a part of a fine one, and floats up to the image's
+// size.
+inline std::string segmenter() {
+  return graph_text(
+      pair("x", 0.02f) + conv("c1", "x_dq", {}) + unary("r1", "Relu", "c1") + pair("r1", 0.02f) +
+          conv("c2", "r1_dq", {.out = 12, .stride = 2}) + unary("r2", "Relu", "c2") + pair("r2", 0.02f) +
+          "const %twice: f32[4] = {1, 1, 2, 2}\n%up = Resize \"up\" (%r2_dq, _, %twice) {mode = \"linear\", "
+          "coordinate_transformation_mode = \"half_pixel\"}\n" +
+          pair("up", 0.02f) +
+          "const %parts: i64[2] = {3, 5}\n%s1, %s2 = Split \"split\" (%r1_dq, %parts) {axis = 1}\n"
+          "%cat = Concat \"cat\" (%up_dq, %s2) {axis = 1}\n" +
+          pair("cat", 0.02f) + conv("c3", "cat_dq", {.out = 5, .in = 17, .kernel = 1}) +
+          "const %full: i64[2] = {13, 11}\n%y = Resize \"full\" (%c3, _, _, %full) {mode = \"cubic\", axes = "
+          "[2,3], coordinate_transformation_mode = \"align_corners\"}\n",
+      "y");
+}
+
 inline std::vector<Network> networks() {
   const std::vector<std::string> integer = {"Conv", "ConvNhwc",           "Relu", "Add",
                                             "Mul",  "BatchNormalization", "Clip", "Sigmoid"};
@@ -278,6 +295,7 @@ inline std::vector<Network> networks() {
            {"MatMul", "Softmax", "LayerNormalization", "Split", "Mul", "Add", "QuantizeLinear",
             "DequantizeLinear", "Gelu"}},
           {"padded", padded(), 2, {"Conv", "ConvNhwc", "Relu", "Pad"}},
+          {"segmenter", segmenter(), 2, {"Conv", "ConvNhwc", "Relu"}},
           {"detector", detector(), 3, {"Conv", "ConvNhwc", "Mul"}}};
 }
 

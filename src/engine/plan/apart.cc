@@ -58,6 +58,7 @@ const OpNames& elementwise_names() {
                                 "HardSigmoid",
                                 "HardSwish",
                                 "LeakyRelu",
+                                "PRelu",
                                 "Elu",
                                 "Mish",
                                 "Sqrt",
@@ -110,7 +111,11 @@ class Apart {
   bool keeps_parts(const PlanStep& step) const {
     const ir::Node& node = graph_.node(step.node);
     if (node.inputs.empty() || node.inputs[0] == ir::kNone || is_constant(node.inputs[0])) return false;
-    if (node.outputs.size() != 1 || !in_parts(node.outputs[0])) return false;
+    for (const ir::ValueId output : node.outputs) {
+      if (output == ir::kNone || !in_parts(output)) return false;
+    }
+    if (node.op == "Split") return splits_images(node);
+    if (node.outputs.size() != 1) return false;
     for (const ir::ValueId input : node.inputs) {
       if (input != ir::kNone && !is_constant(input) && !in_parts(input)) return false;
     }
@@ -121,6 +126,7 @@ class Apart {
     }
     if (node.op == "QMatMul") return is_product(node);
     if (elementwise_names().contains(node.op)) return operands_agree(node);
+    if (node.op == "Resize" || node.op == "Slice" || node.op == "Gather") return moves_within(node);
     if (node.op == "Flatten") return node.attributes.integer("axis", 1) > 0 && first_leads(node);
     if (axis_names().contains(node.op)) {
       const int64_t rank = static_cast<int64_t>(shape(node.outputs[0])->size());
@@ -141,6 +147,35 @@ class Apart {
       if (i < 3 || !residual_names().contains(node.op) || *shape(input) != *shape(output)) return false;
     }
     return true;
+  }
+
+  bool splits_images(const ir::Node& node) const {
+    const int64_t rank = static_cast<int64_t>(shape(node.inputs[0])->size());
+    const int64_t axis = node.attributes.integer("axis", 0);
+    return (axis < 0 ? axis + rank : axis) > 0 && first_leads(node);
+  }
+
+  // Elements are taken along named axes, of which the first is none, by constants that say nothing of it.
+  bool moves_within(const ir::Node& node) const {
+    const int64_t rank = static_cast<int64_t>(shape(node.inputs[0])->size());
+    std::vector<int64_t> axes;
+    if (node.op == "Gather") {
+      axes = {node.attributes.integer("axis", 0)};
+    } else if (node.op == "Resize") {
+      axes = node.attributes.integers("axes", {});
+      if (axes.empty() && !scales_first_by_one(node)) return false;
+    } else {
+      const Tensor* listed = node.inputs.size() > 3 ? graph_.constant(node.inputs[3]) : nullptr;
+      if (listed == nullptr) return false;
+      axes = listed->to_ints();
+    }
+    return std::ranges::all_of(axes, [&](int64_t axis) { return (axis < 0 ? axis + rank : axis) > 0; }) &&
+           first_leads(node);
+  }
+
+  bool scales_first_by_one(const ir::Node& node) const {
+    const Tensor* scales = node.inputs.size() > 2 ? graph_.constant(node.inputs[2]) : nullptr;
+    return scales != nullptr && scales->size() > 0 && scales->to_floats()[0] == 1.0f;
   }
 
   // What comes at run time has the result's rank and leading dimension; constants say the same to every part.

@@ -26,6 +26,23 @@ struct CodePairDesc {
   CodeRange out;
 };
 
+// QChannelAffine: v = relu?(float(x - zx) * x_scale * multiplier[c] + bias[c]), each step rounded; codes of
+// v / y_scale.
+struct AffineDesc {
+  bool x_signed = false, relu = false;
+  int32_t x_zero_point = 0;
+  float x_scale = 1, y_scale = 1;
+  CodeRange out;
+};
+
+// QAddReal: codes of (float(a - za) * a_scale + b) / y_scale, each step rounded.
+struct AddRealDesc {
+  bool a_signed = false;
+  int32_t a_zero_point = 0;
+  float a_scale = 1, y_scale = 1;
+  CodeRange out;
+};
+
 // The elements of one channel under a pool's window: rows * columns of them, at least one of each.
 struct PoolTaps {
   int64_t rows = 1, columns = 1, row_step = 0, column_step = 0;  // steps in elements
@@ -40,7 +57,7 @@ struct AverageDesc {
 };
 
 // ONNX's operators of these names.
-enum class Binary { Add, Sub, Mul, Div, Min, Max, Pow };
+enum class Binary { Add, Sub, Mul, Div, Min, Max, Pow, PRelu };
 enum class Unary { Erf, Sqrt, Exp, Log, Neg, Abs, Reciprocal, Floor, Ceil, Round, Sigmoid };
 
 struct ElementKernels {
@@ -48,6 +65,10 @@ struct ElementKernels {
   Isa isa;
   void (*qadd)(const CodePairDesc& desc, const uint8_t* a, const uint8_t* b, uint8_t* y, int64_t n);
   void (*qmul)(const CodePairDesc& desc, const uint8_t* a, const uint8_t* b, uint8_t* y, int64_t n);
+  // Of n neighbouring channels: one multiplier and bias for each element.
+  void (*affine)(const AffineDesc& desc, const uint8_t* x, const float* multiplier, const float* bias,
+                 uint8_t* y, int64_t n);
+  void (*add_real)(const AddRealDesc& desc, const uint8_t* a, const float* b, uint8_t* y, int64_t n);
   // clamp(round_even(x / scale) + zero_point)
   void (*quantize)(float scale, const CodeRange& out, const float* x, uint8_t* y, int64_t n);
   // float(code - zero_point) * scale
@@ -66,6 +87,9 @@ struct ElementKernels {
   // The smaller (`above`) or larger of two codes; a step of 0 repeats the first of b.
   void (*bound_u8)(bool above, const uint8_t* a, const uint8_t* b, int64_t b_step, uint8_t* y, int64_t n);
   void (*bound_i8)(bool above, const int8_t* a, const int8_t* b, int64_t b_step, int8_t* y, int64_t n);
+  // y[i] = the sum over k of weight[k] * x[index[k] * step + i], in this order, each step rounded; taps >= 0.
+  void (*weighted_f32)(const float* x, const int32_t* index, int64_t step, const float* weight, int taps,
+                       float* y, int64_t n);
   void (*unary_f32)(Unary op, const float* x, float* y, int64_t n);
 };
 

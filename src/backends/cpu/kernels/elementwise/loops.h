@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 #include "backends/cpu/kernels/elementwise/elementwise.h"
 #include "tensor/sigmoid.h"
@@ -37,6 +38,23 @@ void qmul(const CodePairDesc& d, const uint8_t* a, const uint8_t* b, uint8_t* y,
     const int32_t product =
         (code_value(a[i], d.a_signed) - d.a_zero_point) * (code_value(b[i], d.b_signed) - d.b_zero_point);
     y[i] = to_code(static_cast<float>(product) * d.a_multiplier, d.out);
+  }
+}
+
+void affine_codes(const AffineDesc& d, const uint8_t* x, const float* multiplier, const float* bias,
+                  uint8_t* y, int64_t n) {
+  const float floor = d.relu ? 0.0f : -std::numeric_limits<float>::infinity();
+  for (int64_t i = 0; i < n; ++i) {
+    const float real = static_cast<float>(code_value(x[i], d.x_signed) - d.x_zero_point) * d.x_scale;
+    const float v = real * multiplier[i] + bias[i];
+    y[i] = to_code((v < floor ? floor : v) / d.y_scale, d.out);
+  }
+}
+
+void add_real(const AddRealDesc& d, const uint8_t* a, const float* b, uint8_t* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float real = static_cast<float>(code_value(a[i], d.a_signed) - d.a_zero_point) * d.a_scale;
+    y[i] = to_code((real + b[i]) / d.y_scale, d.out);
   }
 }
 
@@ -123,6 +141,8 @@ void with_binary(Binary op, const Use& use) {
       return use([](float a, float b) { return a > b || a != a ? a : b; });
     case Binary::Pow:
       return use([](float a, float b) { return std::pow(a, b); });
+    case Binary::PRelu:
+      return use([](float a, float b) { return a < 0 ? a * b : a; });
   }
 }
 
@@ -191,11 +211,37 @@ void bound_of(bool above, const Code* a, const Code* b, int64_t b_step, Code* y,
   }
 }
 
+// Two taps, which linear interpolation has, in one pass; else a pass for each two.
+void weighted_floats(const float* x, const int32_t* index, int64_t step, const float* weight, int taps,
+                     float* y, int64_t n) {
+  const auto tap = [&](int k) { return x + index[k] * step; };
+  if (taps == 0) {
+    for (int64_t i = 0; i < n; ++i) y[i] = 0;
+    return;
+  }
+  const float* const a = tap(0);
+  const float wa = weight[0];
+  if (taps == 1) {
+    for (int64_t i = 0; i < n; ++i) y[i] = a[i] * wa;
+    return;
+  }
+  const float* const b = tap(1);
+  const float wb = weight[1];
+  for (int64_t i = 0; i < n; ++i) y[i] = a[i] * wa + b[i] * wb;
+  for (int k = 2; k < taps; ++k) {
+    const float* const c = tap(k);
+    const float wc = weight[k];
+    for (int64_t i = 0; i < n; ++i) y[i] += c[i] * wc;
+  }
+}
+
 constexpr ElementKernels loop_kernels(std::string_view name, Isa isa) {
   return {name,
           isa,
           qadd,
           qmul,
+          affine_codes,
+          add_real,
           quantize_codes,
           dequantize_codes,
           look_up,
@@ -207,6 +253,7 @@ constexpr ElementKernels loop_kernels(std::string_view name, Isa isa) {
           binary_floats,
           bound_of<uint8_t>,
           bound_of<int8_t>,
+          weighted_floats,
           unary_floats};
 }
 

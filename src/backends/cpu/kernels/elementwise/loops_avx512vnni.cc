@@ -58,6 +58,36 @@ void qmul_512(const CodePairDesc& d, const uint8_t* a, const uint8_t* b, uint8_t
   }
 }
 
+// Separate products and sums, as the definition rounds.
+void affine_512(const AffineDesc& d, const uint8_t* x, const float* multiplier, const float* bias, uint8_t* y,
+                int64_t n) {
+  const Rounding out(d.out);
+  const __m512i zero_point = _mm512_set1_epi32(d.x_zero_point);
+  const __m512 scale = _mm512_set1_ps(d.x_scale), y_scale = _mm512_set1_ps(d.y_scale);
+  const __m512 floor = _mm512_set1_ps(d.relu ? 0.0f : -std::numeric_limits<float>::infinity());
+  for (int64_t i = 0; i < n; i += 16) {
+    const __mmask16 mask = mask_of(n - i);
+    const __m512 real =
+        _mm512_mul_ps(_mm512_cvtepi32_ps(load_codes(x + i, mask, d.x_signed, zero_point)), scale);
+    __m512 v = _mm512_mul_ps(real, _mm512_maskz_loadu_ps(mask, multiplier + i));
+    v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, bias + i));
+    out.store(y + i, mask, _mm512_div_ps(_mm512_max_ps(floor, v), y_scale));  // of a NaN the second
+  }
+}
+
+void add_real_512(const AddRealDesc& d, const uint8_t* a, const float* b, uint8_t* y, int64_t n) {
+  const Rounding out(d.out);
+  const __m512i zero_point = _mm512_set1_epi32(d.a_zero_point);
+  const __m512 scale = _mm512_set1_ps(d.a_scale), y_scale = _mm512_set1_ps(d.y_scale);
+  for (int64_t i = 0; i < n; i += 16) {
+    const __mmask16 mask = mask_of(n - i);
+    const __m512 real =
+        _mm512_mul_ps(_mm512_cvtepi32_ps(load_codes(a + i, mask, d.a_signed, zero_point)), scale);
+    const __m512 sum = _mm512_add_ps(real, _mm512_maskz_loadu_ps(mask, b + i));
+    out.store(y + i, mask, _mm512_div_ps(sum, y_scale));
+  }
+}
+
 void quantize_512(float scale, const CodeRange& range, const float* x, uint8_t* y, int64_t n) {
   const Rounding out(range);
   const __m512 s = _mm512_set1_ps(scale);
@@ -165,6 +195,8 @@ constexpr ElementKernels kernels_512() {
   ElementKernels kernels = loop_kernels("avx512vnni", Isa::Avx512vnni);
   kernels.qadd = qadd_512;
   kernels.qmul = qmul_512;
+  kernels.affine = affine_512;
+  kernels.add_real = add_real_512;
   kernels.quantize = quantize_512;
   kernels.dequantize = dequantize_512;
   kernels.average = average_512;
