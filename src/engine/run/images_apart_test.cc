@@ -114,6 +114,26 @@ TEST(ImagesApart, NotWhereOperatorsMixImages) {
   EXPECT_EQ(images_of("%y = Concat \"y\" (%x, %x) {axis = 1}\n"), 4);
   EXPECT_EQ(images_of("%y = Concat \"y\" (%x, %x) {axis = 0}\n"), 1);
   EXPECT_EQ(images_of("%t = Transpose \"t\" (%x) {perm = [1,0]}\n%y = Add \"y\" (%x, %t)\n"), 1);
+  const std::string halves = "const %h: i64[2] = {2, 2}\n";
+  EXPECT_EQ(images_of(halves + "%a, %y = Split \"y\" (%x, %h) {axis = 1}\n"), 4);
+  EXPECT_EQ(
+      images_of(halves + "%a, %b = Split \"s\" (%x, %h) {axis = 0}\n%y = Concat \"y\" (%b, %a) {axis = 0}\n"),
+      1);
+  const std::string part =
+      "const %b: i64[1] = {1} const %e: i64[1] = {3} const %n: i64[1] = {-1} const %i: i64[1] = {0}\n";
+  EXPECT_EQ(images_of(part + "%y = Slice \"y\" (%x, %b, %e, %n)\n"), 4);
+  EXPECT_EQ(images_of(part + "%s = Slice \"s\" (%x, %b, %e, %i)\n%y = Concat \"y\" (%s, %s) {axis = 0}\n"),
+            1);
+  const std::string picks = "const %p: i64[3] = {2, 0, 2} const %q: i64[4] = {3, 0, 1, 2}\n";
+  EXPECT_EQ(images_of(picks + "%y = Gather \"y\" (%x, %p) {axis = 1}\n"), 4);
+  EXPECT_EQ(images_of(picks + "%y = Gather \"y\" (%x, %q) {axis = 0}\n"), 1);
+  const std::string sizes =
+      "const %s: i64[1] = {7} const %t: i64[2] = {4, 7} const %u: i64[2] = {8, 4} const %v: f32[2] = {1, "
+      "2.5}\n";
+  EXPECT_EQ(images_of(sizes + "%y = Resize \"y\" (%x, _, _, %s) {axes = [-1], mode = \"linear\"}\n"), 4);
+  EXPECT_EQ(images_of(sizes + "%y = Resize \"y\" (%x, _, _, %t) {mode = \"linear\"}\n"), 4) << "trim-resize";
+  EXPECT_EQ(images_of(sizes + "%y = Resize \"y\" (%x, _, %v) {mode = \"linear\"}\n"), 4);
+  EXPECT_EQ(images_of(sizes + "%y = Resize \"y\" (%x, _, _, %u) {mode = \"linear\"}\n"), 1);
   EXPECT_EQ(images_of("const %c: f32[4,1] = {1, 2, 3, 4}\n%y = Add \"y\" (%x, %c)\n"), 1);
   EXPECT_EQ(images_of("const %c: f32[4] = {1, 2, 3, 4}\n%y = Add \"y\" (%x, %c)\n"), 4);
   EXPECT_EQ(images_of("%s = ReduceSum \"s\" (%x)\n%y = Mul \"y\" (%x, %s)\n"), 1);

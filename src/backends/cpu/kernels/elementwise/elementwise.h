@@ -87,9 +87,11 @@ struct ElementKernels {
   // The smaller (`above`) or larger of two codes; a step of 0 repeats the first of b.
   void (*bound_u8)(bool above, const uint8_t* a, const uint8_t* b, int64_t b_step, uint8_t* y, int64_t n);
   void (*bound_i8)(bool above, const int8_t* a, const int8_t* b, int64_t b_step, int8_t* y, int64_t n);
-  // y[i] = the sum over k of weight[k] * x[index[k] * step + i], in this order, each step rounded; taps >= 0.
-  void (*weighted_f32)(const float* x, const int32_t* index, int64_t step, const float* weight, int taps,
-                       float* y, int64_t n);
+  // y[i] = the sum over k of weight[k] * x[index[k] * step + i], in double from 0.0 on in this order.
+  void (*sum_reals)(const float* x, const int32_t* index, int64_t step, const double* weight, int taps,
+                    double* y, int64_t n);
+  // y[i] = the sum over k of weight[k] * rows[k][i], in the same way, as float.
+  void (*sum_rows)(const double* const* rows, const double* weight, int taps, float* y, int64_t n);
   void (*unary_f32)(Unary op, const float* x, float* y, int64_t n);
 };
 

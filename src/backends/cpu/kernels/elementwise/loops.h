@@ -211,28 +211,38 @@ void bound_of(bool above, const Code* a, const Code* b, int64_t b_step, Code* y,
   }
 }
 
-// Two taps, which linear interpolation has, in one pass; else a pass for each two.
-void weighted_floats(const float* x, const int32_t* index, int64_t step, const float* weight, int taps,
-                     float* y, int64_t n) {
-  const auto tap = [&](int k) { return x + index[k] * step; };
-  if (taps == 0) {
-    for (int64_t i = 0; i < n; ++i) y[i] = 0;
+// Two taps, which linear interpolation has, in one pass over y; others in strips that stay near.
+constexpr int64_t kSumStrip = 256;
+
+template <class Row, class Result>
+void sum_taps(const Row& row, const double* weight, int taps, Result* y, int64_t n) {
+  if (taps == 2) {
+    const auto *a = row(0), *b = row(1);
+    const double wa = weight[0], wb = weight[1];
+    for (int64_t i = 0; i < n; ++i)
+      y[i] = static_cast<Result>(0.0 + static_cast<double>(a[i]) * wa + static_cast<double>(b[i]) * wb);
     return;
   }
-  const float* const a = tap(0);
-  const float wa = weight[0];
-  if (taps == 1) {
-    for (int64_t i = 0; i < n; ++i) y[i] = a[i] * wa;
-    return;
+  for (int64_t first = 0; first < n; first += kSumStrip) {
+    const int64_t count = n - first < kSumStrip ? n - first : kSumStrip;
+    double sums[kSumStrip];
+    for (int64_t i = 0; i < count; ++i) sums[i] = 0.0;
+    for (int k = 0; k < taps; ++k) {
+      const auto* x = row(k) + first;
+      const double w = weight[k];
+      for (int64_t i = 0; i < count; ++i) sums[i] += static_cast<double>(x[i]) * w;
+    }
+    for (int64_t i = 0; i < count; ++i) y[first + i] = static_cast<Result>(sums[i]);
   }
-  const float* const b = tap(1);
-  const float wb = weight[1];
-  for (int64_t i = 0; i < n; ++i) y[i] = a[i] * wa + b[i] * wb;
-  for (int k = 2; k < taps; ++k) {
-    const float* const c = tap(k);
-    const float wc = weight[k];
-    for (int64_t i = 0; i < n; ++i) y[i] += c[i] * wc;
-  }
+}
+
+void sum_reals(const float* x, const int32_t* index, int64_t step, const double* weight, int taps, double* y,
+               int64_t n) {
+  sum_taps([&](int k) { return x + index[k] * step; }, weight, taps, y, n);
+}
+
+void sum_rows(const double* const* rows, const double* weight, int taps, float* y, int64_t n) {
+  sum_taps([&](int k) { return rows[k]; }, weight, taps, y, n);
 }
 
 constexpr ElementKernels loop_kernels(std::string_view name, Isa isa) {
@@ -253,7 +263,8 @@ constexpr ElementKernels loop_kernels(std::string_view name, Isa isa) {
           binary_floats,
           bound_of<uint8_t>,
           bound_of<int8_t>,
-          weighted_floats,
+          sum_reals,
+          sum_rows,
           unary_floats};
 }
 
