@@ -110,7 +110,11 @@ class Apart {
 
   bool keeps_parts(const PlanStep& step) const {
     const ir::Node& node = graph_.node(step.node);
-    if (node.inputs.empty() || node.inputs[0] == ir::kNone || is_constant(node.inputs[0])) return false;
+    if (node.inputs.empty() || node.inputs[0] == ir::kNone) return false;
+    if (is_constant(node.inputs[0]) && !elementwise_names().contains(node.op)) return false;
+    if (std::ranges::all_of(node.inputs,
+                            [&](ir::ValueId input) { return input == ir::kNone || is_constant(input); }))
+      return false;
     for (const ir::ValueId output : node.outputs) {
       if (output == ir::kNone || !in_parts(output)) return false;
     }

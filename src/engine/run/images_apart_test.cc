@@ -114,6 +114,7 @@ TEST(ImagesApart, NotWhereOperatorsMixImages) {
   EXPECT_EQ(images_of("%y = Concat \"y\" (%x, %x) {axis = 1}\n"), 4);
   EXPECT_EQ(images_of("%y = Concat \"y\" (%x, %x) {axis = 0}\n"), 1);
   EXPECT_EQ(images_of("%t = Transpose \"t\" (%x) {perm = [1,0]}\n%y = Add \"y\" (%x, %t)\n"), 1);
+  EXPECT_EQ(images_of("const %c: f32[4] = {1, 2, 3, 4}\n%y = Sub \"y\" (%c, %x)\n"), 4);
   const std::string halves = "const %h: i64[2] = {2, 2}\n";
   EXPECT_EQ(images_of(halves + "%a, %y = Split \"y\" (%x, %h) {axis = 1}\n"), 4);
   EXPECT_EQ(
